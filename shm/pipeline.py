@@ -1,0 +1,195 @@
+"""The order of the stages: photograph -> probabilities, labels -> alpha -> foreground."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from shm.filters import resize, resize_image
+from shm.foreground import estimate_foreground
+from shm.matte import DEPTHS, Matte, Report, check, to_depth
+from shm.matting import MattingHead, fuse
+from shm.refinement import refine_alpha
+from shm.segmentation import MODELS, Segmenter, SegmenterPreset
+from shm.trimap import soft_trimap
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(
+    preset: SegmenterPreset | str = "embedded",
+    *,
+    head: str = str(MODELS / "head"),
+    device: str | None = None,
+    precision: str | None = None,
+) -> HumanMatting:
+    """Open a semantic model and the matting head, ready for photographs.
+
+    Args:
+        preset: name in `PRESETS`, a `SegmenterPreset`, or the folder of a model fine-tuned from the embedded one.
+        head: folder or hub repository of a matting head.
+        device: "cpu", "cuda", "mps" or any torch device; None takes the best there is.
+        precision: "float32", "bfloat16" or "float16"; None takes what is fast and safe on the device.
+
+    Raises:
+        CheckpointError: weights that cannot be found, opened or understood.
+        ValueError: no such device here, or no such precision.
+    """
+    return HumanMatting(Segmenter.from_pretrained(preset), MattingHead.load(head), device=device, precision=precision)
+
+
+class HumanMatting:
+    """Cuts people out of photographs; holds the two networks on one device.
+
+    Args:
+        segmenter: image at working size -> class probabilities.
+        head: image and soft trimap at detail size -> alpha_r.
+        device, precision: as in `load`.
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, head: MattingHead, *, device: str | None = None, precision: str | None = None
+    ) -> None:
+        self.device = find_device(device)
+        self.precision = find_precision(precision, self.device)
+        placement = {"device": self.device, "memory_format": torch.channels_last}
+        self.segmenter = segmenter.eval().to(**placement)
+        self.head = head.eval().to(**placement)
+
+    def __call__(self, image: torch.Tensor) -> Matte:
+        """Return everything there is to know about one photograph: the stream, gathered.
+
+        Args:
+            image: (1, 3, H, W), uint8, uint16, or floats in [0, 1] (which come to rest as uint16).
+
+        Raises:
+            TypeError, ValueError: another type, shape or range.
+        """
+        if isinstance(image, torch.Tensor) and image.dtype not in DEPTHS:
+            image = to_depth(check("image", image, channels=3), torch.uint16)
+        stages, fields = self.stream(image), {}
+        while True:
+            try:
+                name, tensor = next(stages)
+            except StopIteration as end:
+                return Matte(image=image, class_names=self.segmenter.class_names, report=end.value, **fields)
+            fields[name] = tensor
+
+    @torch.no_grad()
+    def stream(self, image: torch.Tensor) -> Generator[tuple[str, torch.Tensor], None, Report]:
+        """Yield each field of the matte as soon as it is known: probabilities, labels, alpha, foreground.
+
+        Args:
+            image: (1, 3, H, W), uint8, uint16, or floats in [0, 1].
+
+        Yields:
+            (name, tensor) in this order, each once and final, on the image's device.
+
+        Returns:
+            the report; `report = yield from matting.stream(image)` reads it.
+
+        Raises:
+            TypeError, ValueError: another type, shape or range, or more than one photograph.
+        """
+        home = check_photograph(image).device
+        seconds: dict[str, float] = {}
+        detail_size = self.detail_size(*image.shape[-2:])
+        working_size = self.segmenter.working_size(*image.shape[-2:])
+
+        with self.measure(seconds, "segmentation"):
+            image = image.to(self.device)
+            detail = resize_image(image, detail_size)
+            with self.autocast():
+                classes = self.segmenter(resize(detail, working_size))
+            labels = classes.argmax(dim=1, keepdim=True)
+            probabilities = soft_trimap(classes, self.segmenter.class_names, self.segmenter.human_labels)
+        yield "probabilities", probabilities.to(home)
+        yield "labels", labels.to(home)
+
+        with self.measure(seconds, "matting"):
+            probabilities = resize(probabilities, detail_size)
+            with self.autocast():
+                alpha_r = self.head(detail, probabilities)
+            alpha = fuse(probabilities, alpha_r)
+        with self.measure(seconds, "refinement"):
+            alpha, refined_fraction = refine_alpha(image, alpha, detail=detail)
+        yield "alpha", alpha.to(home)
+
+        with self.measure(seconds, "foreground"):
+            foreground = estimate_foreground(image, alpha, detail=detail)
+        yield "foreground", foreground.to(home)
+        return Report(
+            device=str(self.device),
+            precision=str(self.precision).removeprefix("torch."),
+            working_size=working_size,
+            detail_size=detail_size,
+            refined_fraction=refined_fraction,
+            seconds=seconds,
+        )
+
+    def detail_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return (h, w), the size at which the head sees a photograph: its own, or the head's side at most."""
+        scale = min(1.0, self.head.config.side / max(height, width))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def autocast(self) -> torch.autocast:
+        """Run the networks in the chosen precision; the rest stays float32."""
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
+    @contextmanager
+    def measure(self, seconds: dict[str, float], stage: str) -> Iterator[None]:
+        """Note the wall time of a stage, waiting for the device where it works on its own."""
+        start = time.perf_counter()
+        yield
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize(self.device)
+        seconds[stage] = time.perf_counter() - start
+
+
+def check_photograph(image: torch.Tensor) -> torch.Tensor:
+    """Return the image if it is one photograph of three channels; its values are checked where they are read.
+
+    Raises:
+        TypeError, ValueError: as in `shm.matte.check`.
+    """
+    if isinstance(image, torch.Tensor) and image.ndim == 4:
+        if tuple(image.shape[:2]) != (1, 3):
+            raise ValueError(f"image: expected one photograph (1, 3, H, W), got {tuple(image.shape)}")
+        check("image", image[..., :1, :1])
+    else:
+        check("image", image)
+    return image
+
+
+def find_device(device: str | None) -> torch.device:
+    """Return the device of a name, or the best there is.
+
+    Raises:
+        ValueError: not a device's name, or no such device here.
+    """
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        found = torch.device(device or best)
+        torch.zeros(1, device=found).item()
+    except (RuntimeError, AssertionError, ImportError) as error:  # each kind of absent device has its own
+        raise ValueError(f"device: expected one that is here, such as {best!r}, got {device!r}") from error
+    return found
+
+
+def find_precision(precision: str | None, device: torch.device) -> torch.dtype:
+    """Return the number format of a name; without one, what is fast and safe on the device.
+
+    Raises:
+        ValueError: no such name.
+    """
+    if precision is None:
+        if device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    return PRECISIONS[precision]

@@ -1,0 +1,197 @@
+"""The training set: a folder of pictures, held in memory as uint8, from which batches are drawn.
+
+    DATA/labelled/image/NAME.*   photographs with and without people
+    DATA/labelled/label/NAME.png 8 bit, same size: 255 certain person, 0 certain background, anything between: not known
+    DATA/cutout/NAME.png         straight RGBA people whose alpha is true
+    DATA/background/NAME.*       photographs without people
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from shm.filters import resize
+from shm.matte import ImageError
+from shm.training.accessories import add_glasses, add_veil, cut_gap, cut_lace
+from shm.training.grooming import add_beard, add_braid, add_collar, add_fringe
+from shm.training.hair import Outline, add_hair, find_outline
+from shm.training.synthesis import cut_layer, degrade_trimap, draw_composite, edge_target, record, shift_color, soften
+from shm.trimap import trimap_from_alpha
+
+LAYER_SIDE = 640
+"""Longest side of the layers that are kept, in pixels."""
+
+Dressing = Callable[[np.random.Generator, np.ndarray, Outline], np.ndarray]
+
+RARE_BELOW: tuple[tuple[Dressing, float], ...] = ((cut_gap, 0.06), (cut_lace, 0.03), (add_fringe, 0.03), (add_collar, 0.04))
+"""What is under the hair of made layers, and how often."""
+
+RARE_ABOVE: tuple[tuple[Dressing, float], ...] = ((add_beard, 0.04), (add_braid, 0.05), (add_glasses, 0.03), (add_veil, 0.03))
+"""What is over it, and how often."""
+
+EDGE_RADIUS = 12
+"""How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: less is lost at its stride of 16."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What training draws from.
+
+    Attributes:
+        photographs: pairs of image (3, H, W) and label (1, H, W), both uint8.
+        layers: (4, H, W) uint8 straight RGBA people, made from labelled photographs.
+        cutouts: (4, H, W) uint8 straight RGBA people whose alpha is true.
+        backgrounds: (3, H, W) uint8.
+    """
+
+    photographs: list[tuple[torch.Tensor, torch.Tensor]]
+    layers: list[torch.Tensor]
+    cutouts: list[torch.Tensor]
+    backgrounds: list[torch.Tensor]
+
+
+def read_set(folder: Path, *, seed: int, made_layers: int) -> TrainingSet:
+    """Read a training set, and make `made_layers` layers from its labelled photographs by the seed.
+
+    Raises:
+        FileNotFoundError: the folder holds no cut-outs and no labelled people.
+        ImageError: code "size_mismatch", a label has another size than its photograph.
+    """
+    labels = sorted((folder / "labelled" / "label").glob("*.png"))
+    images = {path.stem: path for path in (folder / "labelled" / "image").glob("*.*")}
+    pairs = [(images[path.stem], path) for path in labels if path.stem in images]
+    with ThreadPoolExecutor(2) as pool:
+        photographs = list(pool.map(lambda pair: read_labelled(*pair), pairs))
+        cutouts = list(pool.map(lambda path: read(path, "RGBA"), sorted((folder / "cutout").glob("*.png"))))
+        backgrounds = list(pool.map(lambda path: read(path, "RGB"), sorted((folder / "background").glob("*.*"))))
+    people = [pair for pair in photographs if (pair[1] == 255).float().mean() > 0.04]
+    if not people and not cutouts:
+        raise FileNotFoundError(f"{folder}: expected people in labelled/ or in cutout/, as shm/training/dataset.py says")
+    order = np.random.default_rng(seed).permutation(len(people))
+    made = [
+        make_layer(np.random.default_rng((seed, number)), *people[order[number % len(people)]])
+        for number in range(made_layers if people else 0)
+    ]
+    return TrainingSet(photographs, made, cutouts, backgrounds)
+
+
+def read_labelled(image_path: Path, label_path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Read a photograph (3, H, W) and its label (1, H, W), both uint8.
+
+    Raises:
+        ImageError: code "size_mismatch".
+    """
+    image, label = read(image_path, "RGB"), read(label_path, "L")
+    sizes = [f"{tensor.shape[-1]} x {tensor.shape[-2]}" for tensor in (image, label)]
+    if sizes[0] != sizes[1]:
+        sentence = f"{label_path}: expected the size of {image_path.name}, {sizes[0]}, got {sizes[1]}"
+        raise ImageError("size_mismatch", sentence, name=label_path.name, expected=sizes[0], got=sizes[1])
+    return image, label
+
+
+def read(path: Path, mode: str) -> torch.Tensor:
+    """Read a picture in a mode of PIL as (C, H, W) uint8, its longer side at most `LAYER_SIDE`."""
+    with Image.open(path) as picture:
+        picture = picture.convert(mode)
+        picture.thumbnail((LAYER_SIDE, LAYER_SIDE), Image.Resampling.NEAREST if mode == "L" else Image.Resampling.LANCZOS)
+        array = np.array(picture)
+    return torch.from_numpy(array[..., None] if array.ndim == 2 else array).permute(2, 0, 1).contiguous()
+
+
+def make_layer(rng: np.random.Generator, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Cut the person out of a labelled photograph along a new edge, usually with new hair, seldom dressed anew.
+
+    Returns:
+        (4, H, W) uint8 straight RGBA.
+    """
+    layer = cut_layer(rng, image.permute(1, 2, 0).numpy(), label[0].numpy())
+    outline = find_outline(layer)
+    if outline is not None:
+        layer = dress(rng, layer, outline, RARE_BELOW)
+        layer = add_hair(rng, layer, outline) if rng.random() < 0.85 else layer
+        layer = dress(rng, layer, outline, RARE_ABOVE)
+    return torch.from_numpy(layer).permute(2, 0, 1).contiguous()
+
+
+def dress(rng: np.random.Generator, layer: np.ndarray, outline: Outline, rare: tuple[tuple[Dressing, float], ...]) -> np.ndarray:
+    """Apply each of some dressings with its probability to a (H, W, 4) uint8 layer."""
+    for add, probability in rare:
+        if rng.random() < probability:
+            layer = add(rng, layer, outline)
+    return layer
+
+
+def draw_labelled(rng: np.random.Generator, data: TrainingSet, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw a labelled photograph: a part of it on a gray square, perhaps mirrored, photographed anew.
+
+    Returns:
+        image (1, 3, side, side) float32 in [0, 1]; target (1, side, side) int64, as `edge_target` says.
+    """
+    image, label = data.photographs[rng.integers(len(data.photographs))]
+    height, width = image.shape[-2:]
+    longer = max(height, width)
+    window = int(longer * rng.uniform(0.5, 1.0))
+    rows, columns = min(window, height), min(window, width)
+    top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
+    size = max(32, round(side * rows / window)), max(32, round(side * columns / window))
+    mirrored = rng.random() < 0.5
+
+    def crop(tensor: torch.Tensor) -> torch.Tensor:
+        part = tensor[None, :, top : top + rows, left : left + columns].float() / 255
+        return resize(part.flip(-1) if mirrored else part, size)
+
+    canvas, known = torch.full((1, 3, side, side), 0.5), torch.full((1, 1, side, side), 0.5)
+    y, x = rng.integers(0, side - size[0] + 1), rng.integers(0, side - size[1] + 1)
+    canvas[..., y : y + size[0], x : x + size[1]] = shift_color(rng, crop(image), 0.15)
+    known[..., y : y + size[0], x : x + size[1]] = crop(label)
+    unlabelled = 0.01 * longer * side / window  # half the width of the band that labels leave open beside an edge
+    return record(rng, soften(rng, canvas)), edge_target(known, math.ceil(unlabelled) + EDGE_RADIUS)
+
+
+def draw_layers(rng: np.random.Generator, data: TrainingSet, cutout_fraction: float) -> list[torch.Tensor]:
+    """Return the cut-outs with this probability, else the made layers; what there is where one of them is missing."""
+    wanted = data.cutouts if rng.random() < cutout_fraction else data.layers
+    return wanted or data.layers or data.cutouts
+
+
+def draw_segmenter_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int) -> dict[str, torch.Tensor]:
+    """Draw a batch for the segmenter, labelled photographs and composites in turn.
+
+    Returns:
+        image (B, 3, side, side) float32 in [0, 1]; target (B, side, side) int64, as `edge_target` says.
+    """
+    samples = []
+    for index in range(batch):
+        layers = draw_layers(rng, data, 0.35)
+        if data.photographs and (index % 2 == 0 or not layers):
+            samples.append(draw_labelled(rng, data, side))
+        else:
+            image, alpha, _, _ = draw_composite(rng, layers, data.backgrounds, side, whole=True)
+            trimap = trimap_from_alpha((alpha * 1.04 - 0.02).clamp(0, 1), radius=EDGE_RADIUS)
+            samples.append((image, trimap.argmax(dim=1)))
+    images, targets = zip(*samples)
+    # now and then other colors than the world has: a person is known by shape, not by the color of a shirt
+    images = [image[:, rng.permutation(3)] if rng.random() < 0.2 else image for image in images]
+    return {"image": torch.cat(images), "target": torch.cat(targets)}
+
+
+def draw_head_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int) -> dict[str, torch.Tensor]:
+    """Draw a batch for the matting head: composites with true alpha, and soft trimaps that are wrong in many ways.
+
+    Returns:
+        image, foreground, background (B, 3, side, side), alpha (B, 1, side, side), probabilities (B, 3, side, side), float32.
+    """
+    names = ("image", "alpha", "foreground", "background", "probabilities")
+    samples = []
+    for _ in range(batch):
+        sample = draw_composite(rng, draw_layers(rng, data, 0.5), data.backgrounds, side, whole=False)
+        samples.append((*sample, degrade_trimap(rng, sample[1])))
+    return {name: torch.cat(tensors) for name, tensors in zip(names, zip(*samples))}

@@ -1,0 +1,318 @@
+"""Training pictures whose alpha is known exactly: layers of people, procedural hair, composites, one camera over all.
+
+A layer is a straight RGBA picture of people, (4, H, W) uint8. The lens softens picture and alpha alike; noise and JPEG touch the
+picture alone. Everything is drawn from the generator that is passed in, so that a seed repeats it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from shm.compositing import composite
+from shm.filters import box_mean, dilate, erode, gaussian_blur, resize
+from shm.matting import spread_colors
+from shm.training.hair import draw_strands, draw_style, gather_locks, grow_strands
+from shm.trimap import trimap_from_alpha
+
+
+def cut_layer(rng: np.random.Generator, image: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Cut a person out along a new edge well inside the certain region, where every color is the person's own.
+
+    Args:
+        rng: source of chance.
+        image: (H, W, 3) uint8.
+        label: (H, W) uint8, 255 certain person, 128 unknown, 0 certain background.
+
+    Returns:
+        (H, W, 4) uint8 straight RGBA with an edge of random softness.
+    """
+    person = torch.from_numpy(label == 255)[None, None].float()
+    softness = rng.uniform(0.4, 2.0)
+    inner = erode(person, math.ceil(2 * softness))
+    wavy = gaussian_blur(inner, rng.uniform(1.0, 4.0)) > 0.5  # rounds the corners that labels have
+    alpha = gaussian_blur((wavy * inner).float(), softness) * person
+    return np.concatenate([image, (alpha[0, 0, ..., None].numpy() * 255).round().astype(np.uint8)], axis=2)
+
+
+def sample_affine(
+    rng: np.random.Generator, layer: torch.Tensor, center: tuple[float, float], scale: float, side: int
+) -> torch.Tensor:
+    """Sample a square of a layer, turned, mirrored and scaled about a point of it.
+
+    Args:
+        rng: source of chance.
+        layer: (4, H, W) uint8 straight RGBA.
+        center: x, y of the layer's point that comes to the middle, in pixels.
+        scale: pixels of the result per pixel of the layer.
+        side: of the result, in pixels.
+
+    Returns:
+        (1, 4, side, side) float32, premultiplied RGBA in [0, 1]; transparent outside the layer.
+    """
+    reach = math.ceil(0.8 * side / scale)  # half the diagonal of the square, and some
+    top, left = (max(0, int(middle) - reach) for middle in center[::-1])
+    layer = layer[:, top : int(center[1]) + reach, left : int(center[0]) + reach]
+    center = center[0] - left, center[1] - top
+    premultiplied = premultiply(layer)
+    if scale < 1:  # average first, so that strands fade instead of breaking up
+        premultiplied = resize(premultiplied, tuple(max(1, round(length * scale)) for length in layer.shape[-2:]))
+        scale, center = 1.0, (center[0] * scale, center[1] * scale)
+    angle, mirror = rng.normal(0, 0.12), rng.choice([-1.0, 1.0])
+    height, width = premultiplied.shape[-2:]
+    cos, sin = math.cos(angle) * side / scale, math.sin(angle) * side / scale
+    theta = torch.tensor(
+        [[mirror * cos / width, -sin / width, 2 * center[0] / width - 1],
+         [mirror * sin / height, cos / height, 2 * center[1] / height - 1]]
+    )  # fmt: skip
+    grid = functional.affine_grid(theta[None].float(), [1, 4, side, side], align_corners=False)
+    return functional.grid_sample(premultiplied, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def premultiply(layer: torch.Tensor) -> torch.Tensor:
+    """Return a straight uint8 RGBA layer (4, H, W) as premultiplied float32 (1, 4, H, W) in [0, 1]."""
+    layer = layer[None].float() / 255
+    return torch.cat([layer[:, :3] * layer[:, 3:], layer[:, 3:]], dim=1)
+
+
+def draw_background(rng: np.random.Generator, pictures: list[torch.Tensor], side: int) -> torch.Tensor:
+    """Draw a background: a crop of a photograph, sharp or defocused, a hanging cloth, or a plain, shaded or noisy wall.
+
+    Args:
+        rng: source of chance.
+        pictures: (3, H, W) uint8 photographs without people.
+        side: of the result, in pixels.
+
+    Returns:
+        (1, 3, side, side) float32 in [0, 1].
+    """
+    kind = rng.random()
+    if kind < 0.1:
+        return draw_cloth(rng, side)
+    if kind > 0.94:
+        return draw_thicket(rng, draw_background(rng, pictures, side))
+    if pictures and kind < 0.84:
+        picture = pictures[rng.integers(len(pictures))]
+        height, width = picture.shape[-2:]
+        window = int(min(height, width) * rng.uniform(0.35, 1.0))
+        top, left = rng.integers(0, height - window + 1), rng.integers(0, width - window + 1)
+        crop = picture[None, :, top : top + window, left : left + window].float() / 255
+        background = resize(crop.flip(-1) if rng.random() < 0.5 else crop, (side, side))
+        return defocus(background, 1 + rng.exponential(3.0)) if rng.random() < 0.4 else background
+    corners = torch.from_numpy(rng.uniform(0, 1, (1, 3, 1, 1)) + rng.normal(0, 0.15, (1, 3, 2, 2))).float()
+    noise = torch.from_numpy(rng.normal(0, rng.exponential(0.04), (1, 3, side, side))).float()
+    return (resize(corners, (side, side)) + gaussian_blur(noise, rng.uniform(0, 2))).clamp(0, 1)
+
+
+def draw_thicket(rng: np.random.Generator, background: torch.Tensor) -> torch.Tensor:
+    """Draw branches, grass or fur over a background: what looks like hair and belongs to nobody.
+
+    Args:
+        rng: source of chance.
+        background: (1, 3, side, side) float32 in [0, 1].
+
+    Returns:
+        the same shape and range.
+    """
+    side, style = background.shape[-1], draw_style(rng)
+    count = min(style.strands, 5000 // style.steps)  # a crop stays cheap
+    roots, angles = rng.uniform(0, side, (count, 2)), rng.uniform(0, 2 * math.pi) + rng.normal(0, 0.8, count)
+    locks = gather_locks(rng, roots, style.clumps)
+    strands = grow_strands(rng, roots, angles, style, side * rng.uniform(0.2, 1.0), locks)
+    color = rng.uniform(10, 220) * np.exp(rng.normal(0, 0.15, 3))
+    width = style.width * rng.uniform(1, 3)
+    drawn = torch.from_numpy(draw_strands(rng, strands, width, color, (side, side), locks=locks)).permute(2, 0, 1)[None]
+    return (drawn[:, :3] / 255 + (1 - drawn[:, 3:]) * background).clamp(0, 1)
+
+
+def draw_cloth(rng: np.random.Generator, side: int) -> torch.Tensor:
+    """Draw a hanging cloth, striped and in folds: flags and curtains, which a segmenter takes for clothes.
+
+    Returns:
+        (1, 3, side, side) float32 in [0, 1].
+    """
+    y, x = np.mgrid[0:side, 0:side] / side
+    along, fold = rng.uniform(0, 2 * math.pi, 2)
+    drape = np.sin(2 * math.pi * rng.uniform(1, 6) * (x * np.cos(fold) + y * np.sin(fold)) + rng.uniform(0, 6))
+    place = x * np.cos(along) + y * np.sin(along) + rng.uniform(0, 0.06) * drape
+    stripe = np.clip(8 * np.sin(2 * math.pi * rng.uniform(1, 9) * place) + 0.5, 0, 1)[..., None]
+    colors = rng.uniform(0, 1, (2, 3))
+    cloth = (stripe * colors[0] + (1 - stripe) * colors[1]) * (1 + rng.uniform(0.05, 0.4) * drape[..., None])
+    return torch.from_numpy(cloth.clip(0, 1)).permute(2, 0, 1)[None].float()
+
+
+def defocus(image: torch.Tensor, factor: float) -> torch.Tensor:
+    """Blur (B, C, H, W) by about `factor` pixels, at that much smaller a size."""
+    small = tuple(max(2, round(length / factor)) for length in image.shape[-2:])
+    return resize(gaussian_blur(resize(image, small), 1.0), image.shape[-2:])
+
+
+def shift_color(rng: np.random.Generator, image: torch.Tensor, strength: float) -> torch.Tensor:
+    """Change exposure, contrast, gamma and white balance of (1, 3, H, W) in [0, 1]."""
+    gain = torch.from_numpy(np.exp(rng.normal(0, strength, (1, 1, 1, 1)) + rng.normal(0, strength / 3, (1, 3, 1, 1)))).float()
+    gamma = float(np.exp(rng.normal(0, strength)))
+    return (image.clamp(1e-4, 1) ** gamma * gain).clamp(0, 1)
+
+
+def soften(rng: np.random.Generator, planes: torch.Tensor) -> torch.Tensor:
+    """Blur (1, C, side, side) a little, or take it through a lower resolution, or neither: what a lens does to picture and alpha."""
+    side = planes.shape[-1]
+    if rng.random() < 0.3:
+        planes = gaussian_blur(planes, rng.uniform(0.3, 0.9))
+    if rng.random() < 0.15:
+        small = int(side * rng.uniform(0.5, 0.9))
+        planes = resize(resize(planes, (small, small)), (side, side))
+    return planes
+
+
+def record(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
+    """Record a softened picture as a camera does: color cast, noise, JPEG.
+
+    Args:
+        rng: source of chance.
+        image: (1, 3, side, side) float32 in [0, 1].
+
+    Returns:
+        the same shape and range.
+    """
+    image = shift_color(rng, image, 0.08)
+    if rng.random() < 0.7:
+        noise = torch.from_numpy(rng.normal(0, rng.exponential(0.015), tuple(image.shape))).float()
+        image = (image + (gaussian_blur(noise, 0.7) if rng.random() < 0.3 else noise)).clamp(0, 1)
+    if rng.random() < 0.7:
+        picture = Image.fromarray((image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=int(rng.uniform(45, 97)))
+        image = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None].float() / 255
+    return image
+
+
+def blur_layer(rng: np.random.Generator, layer: torch.Tensor) -> torch.Tensor:
+    """Defocus a premultiplied layer (1, 4, H, W), or smear it by motion; rarely."""
+    if rng.random() < 0.15:
+        return gaussian_blur(layer, rng.uniform(0.5, 2.5))
+    if rng.random() < 0.06:
+        radius = int(rng.uniform(2, 7))
+        turned = layer.transpose(2, 3) if rng.random() < 0.3 else layer
+        smeared = functional.avg_pool2d(turned, (1, 2 * radius + 1), 1, (0, radius), count_include_pad=False)
+        return smeared.transpose(2, 3) if turned is not layer else smeared
+    return layer
+
+
+def draw_composite(
+    rng: np.random.Generator, layers: list[torch.Tensor], pictures: list[torch.Tensor], side: int, *, whole: bool
+) -> tuple[torch.Tensor, ...]:
+    """Draw people over a background, photographed by one camera.
+
+    Args:
+        rng: source of chance.
+        layers: (4, H, W) uint8 straight RGBA people.
+        pictures: (3, H, W) uint8 photographs without people.
+        side: of the result, in pixels.
+        whole: people as a photograph shows them, for the segmenter; otherwise a crop about a soft edge, for the head.
+
+    Returns:
+        image (1, 3, side, side), alpha (1, 1, side, side), foreground (spread from nearby where alpha is 0) and background
+        (1, 3, side, side), all float32 in [0, 1].
+    """
+    people = torch.zeros(1, 4, side, side)
+    for _ in range(1 if rng.random() < 0.85 else 2):
+        layer = layers[rng.integers(len(layers))]
+        center, scale = place_whole(rng, layer, side) if whole else place_edge(rng, layer, side)
+        placed = blur_layer(rng, sample_affine(rng, layer, center, scale, side))
+        placed[:, :3] = shift_color(rng, placed[:, :3] / placed[:, 3:].clamp(min=1e-3), 0.2) * placed[:, 3:]
+        people = placed + (1 - placed[:, 3:]) * people
+    alpha = people[:, 3:].clamp(0, 1)
+    foreground, known = (people[:, :3] / alpha.clamp(min=1e-3)).clamp(0, 1), (alpha > 0.01).float()
+    foreground = spread_colors(foreground * known, known)
+    background = shift_color(rng, draw_background(rng, pictures, side), 0.2)
+    scene = composite(foreground, alpha, background)
+    image, alpha = soften(rng, torch.cat([scene, alpha], dim=1)).clamp(0, 1).split((3, 1), dim=1)
+    return record(rng, image), alpha, foreground, background
+
+
+def place_edge(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tuple[tuple[float, float], float]:
+    """Return the center x, y and the scale at which a square of a layer shows some of its soft edge."""
+    height, width = layer.shape[-2:]
+    scale = float(np.exp(rng.uniform(math.log(0.5), math.log(1.8))))
+    soft = torch.nonzero((layer[3] > 12) & (layer[3] < 243))
+    spot = soft[rng.integers(len(soft))] if len(soft) else torch.tensor([height // 2, width // 2])
+    reach = 0.3 * side / scale
+    return (float(spot[1]) + rng.uniform(-reach, reach), float(spot[0]) + rng.uniform(-reach, reach)), scale
+
+
+def place_whole(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tuple[tuple[float, float], float]:
+    """Return the center x, y and the scale at which a square shows a layer's person as photographs do.
+
+    A person whom the layer's own frame cuts is cut by the square's frame on the same side, so that nobody ends in mid-air.
+    """
+    height, width = layer.shape[-2:]
+    solid = layer[3] > 127
+    rows, columns = (torch.nonzero(solid.any(dim=dim)).flatten() for dim in (1, 0))
+    if not len(rows):
+        return (width / 2, height / 2), side / max(height, width)
+    low, high = (float(rows[0]), float(columns[0])), (float(rows[-1]) + 1, float(columns[-1]) + 1)
+    extent = max(high[0] - low[0], high[1] - low[1])
+    scale = side / extent * float(np.exp(rng.uniform(math.log(0.3), math.log(1.5))))
+    for axis, length in enumerate((height, width)):
+        if low[axis] < 2 and high[axis] > length - 2:  # cut on both sides: large enough to be so in the square
+            scale = max(scale, 0.9 * side / length)
+    half, center = 0.45 * side / scale, []  # a little less than half: the square may be turned
+    for axis, length in enumerate((height, width)):
+        middle = (low[axis] + high[axis]) / 2 + rng.normal(0, 0.25) * (high[axis] - low[axis])
+        middle = max(middle, half) if low[axis] < 2 else middle
+        middle = min(middle, length - half) if high[axis] > length - 2 else middle
+        center.append(middle)
+    return (center[1], center[0]), scale
+
+
+def degrade_trimap(rng: np.random.Generator, alpha: torch.Tensor) -> torch.Tensor:
+    """Return a soft trimap such as a coarse, unsure or mistaken semantic model would give for a true alpha.
+
+    Mostly that of a network of stride 16: classes blend over 16 to 32 pixels, unknown comes to 0.8 to 1 in the middle of its
+    band, and person and background leak into it where alpha is on their side.
+
+    Args:
+        rng: source of chance.
+        alpha: (1, 1, side, side) in [0, 1].
+
+    Returns:
+        (1, 3, side, side) float32, sums to 1.
+    """
+    side = alpha.shape[-1]
+    trimap = trimap_from_alpha((alpha * 1.04 - 0.02).clamp(0, 1), radius=int(rng.uniform(3, 28)))
+    stride = int(rng.choice([4, 8, 16, 24, 32], p=[0.1, 0.2, 0.5, 0.1, 0.1]))
+    grid = math.ceil(side / stride), math.ceil(side / stride)
+    coarse, near = resize(trimap, grid), box_mean(resize(alpha, grid), 1)
+    leaks = torch.cat([rng.uniform(0, 0.2) * (1 - near), rng.uniform(0, 0.35) * near], dim=1)
+    unknown = coarse[:, 2:]
+    coarse = torch.cat([coarse[:, :2] + unknown * leaks, unknown * (1 - leaks.sum(dim=1, keepdim=True))], dim=1)
+    noise = torch.from_numpy(rng.normal(0, rng.exponential(0.5), tuple(coarse.shape))).float()
+    logits = (coarse + 0.01).log() / float(np.exp(rng.normal(0, 0.3))) + box_mean(noise, 1)
+    soft = resize(logits, (side, side)).softmax(dim=1)
+    if rng.random() < 0.3:  # somewhere it does not know what it sees
+        spot = torch.from_numpy(rng.normal(0, 1, (1, 1, 5, 5))).float()
+        doubt = (resize(spot, (side, side)) - rng.uniform(0.6, 1.5)).clamp(0, 1)
+        soft = soft * (1 - doubt) + doubt * torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
+    return soft
+
+
+def edge_target(label: torch.Tensor, radius: int) -> torch.Tensor:
+    """Return the segmenter's target for a labelled photograph: 0 background, 1 person, 2 unknown, -1 nobody knows.
+
+    Args:
+        label: (B, 1, H, W) float, 0 certain background, 1 certain person, between: ignored.
+        radius: how far from both a person and the background a pixel still counts as their edge, in pixels.
+
+    Returns:
+        (B, H, W) int64.
+    """
+    person, background = (label > 0.9).float(), (label < 0.1).float()
+    target = torch.where(person > 0, 1, torch.where(background > 0, 0, -1))
+    edge = dilate(person, radius) * dilate(background, radius)
+    return torch.where(edge > 0, 2, target)[:, 0]

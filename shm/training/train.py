@@ -1,0 +1,324 @@
+"""Training: one program for both networks, on any device, resumable, repeatable under a seed.
+
+Stage "segmenter" fine-tunes the three-class T-Net on labelled photographs and composites; stage "head" trains the matting head,
+in the place of the M-Net, on composites whose alpha is known (Chen et al., Semantic Human Matting, ACM MM 2018, section 4).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from shm.matte import CheckpointError
+from shm.matting import MattingConfig, MattingHead, fuse
+from shm.pipeline import find_device, find_precision
+from shm.segmentation import silence_transformers
+from shm.training.dataset import TrainingSet, draw_head_batch, draw_segmenter_batch, read_set
+from shm.training.losses import matting_loss, trimap_loss
+
+VALIDATION = 2**32
+"""Batches of this number and after are for validation; training never comes so far."""
+
+AHEAD = 2
+"""Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
+
+SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "seed": 0, "learning_rate": 0.0, "ema": 0.0}
+"""The smallest value that a field of a configuration may have."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides what a run does; written beside its weights.
+
+    Attributes:
+        stage: "segmenter" or "head".
+        data: folder of the training set.
+        init: folder of the weights to start from; empty for a head that starts from random ones.
+        steps: optimizer steps in all.
+        batch: pictures a step.
+        side: of the training pictures, in pixels.
+        learning_rate: at its highest; it falls to a hundredth along a cosine.
+        warmup: steps until it is reached; in these only the segmenter's classifier learns (Kumar et al., Fine-Tuning can Distort
+            Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
+        ema: decay of the averaged weights, which are the ones that are exported.
+        made_layers: layers made from labelled photographs before training starts.
+        seed: of everything that is drawn.
+        device, precision: as in `shm.load`, where empty takes the best; not float16, in which small gradients vanish.
+
+    Raises:
+        ValueError: a field that is not as above.
+    """
+
+    stage: str
+    data: str
+    init: str = ""
+    steps: int = 4000
+    batch: int = 8
+    side: int = 320
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    ema: float = 0.998
+    made_layers: int = 600
+    seed: int = 1
+    device: str = ""
+    precision: str = ""
+
+    def __post_init__(self) -> None:
+        for name, smallest in SMALLEST.items():
+            if not getattr(self, name) >= smallest:
+                raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
+        if self.ema >= 1:
+            raise ValueError(f"ema: expected less than 1, got {self.ema}")
+        if self.stage == "segmenter" and not self.init:
+            raise ValueError("init: expected the folder of a MobileNetV2 DeepLabV3 for the segmenter, got none")
+        if find_precision(self.precision or None, find_device(self.device or None)) == torch.float16:
+            raise ValueError("precision: expected float32 or bfloat16, got float16")
+
+
+def open_network(config: TrainingConfig) -> nn.Module:
+    """Return the network that a stage trains, with its initial weights."""
+    if config.stage == "head":
+        return MattingHead.load(config.init) if config.init else MattingHead(MattingConfig())
+    return open_segmenter(config.init)
+
+
+def open_segmenter(folder: str) -> nn.Module:
+    """Open a DeepLabV3 as a T-Net: its classes become background, person and unknown, its output stride 16.
+
+    The classifier's rows for "background" and "person" are kept; "unknown" begins halfway between the two.
+
+    Raises:
+        CheckpointError: the folder holds no such model, or one without these labels.
+    """
+    from transformers import MobileNetV2ForSemanticSegmentation
+
+    classes = ("background", "person", "unknown")
+    try:
+        with silence_transformers():
+            network = MobileNetV2ForSemanticSegmentation.from_pretrained(
+                folder, output_stride=16, dtype=torch.float32, local_files_only=True
+            )
+    except (OSError, ValueError) as error:
+        raise CheckpointError("not_found", f"{folder}: expected a MobileNetV2 DeepLabV3, got: {error}") from error
+    for part in (network.mobilenet_v2.conv_stem, *network.mobilenet_v2.layer[:2]):  # half the cost, and nothing to relearn
+        part.requires_grad_(False)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.dilation != (1, 1) and layer.groups > 1:
+            layer.__class__ = PhasedConv
+    names = [network.config.id2label[index] for index in range(network.config.num_labels)]
+    if tuple(names) == classes:
+        return network
+    if not {"background", "person"} <= set(names):
+        raise CheckpointError("unknown_label", f"{folder}: expected labels background and person, got {', '.join(names)}")
+    head = network.segmentation_head
+    old = head.classifier.convolution
+    new = nn.Conv2d(old.in_channels, len(classes), old.kernel_size)
+    for tensor, source in ((new.weight, old.weight), (new.bias, old.bias)):
+        background, person = (source.detach()[names.index(name)] for name in classes[:2])
+        tensor.data = torch.stack([background, person, (background + person) / 2])
+    head.classifier.convolution = new
+    network.config.id2label = dict(enumerate(classes))
+    network.config.label2id = {name: index for index, name in enumerate(classes)}
+    nn.init.zeros_(network.mobilenet_v2.conv_1x1.convolution.weight)  # the classification branch; no segmentation uses it
+    return network
+
+
+class PhasedConv(nn.Conv2d):
+    """A dilated depthwise convolution as undilated ones over every d-th pixel: the same numbers, but a backward pass that is
+    three times as fast on CPUs."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return what `nn.Conv2d` returns for (B, C, H, W) features."""
+        step = self.dilation[0]
+        batch, channels, height, width = features.shape
+        padded = functional.pad(features, (0, -width % step, 0, -height % step))
+        phases = padded.unflatten(3, (-1, step)).unflatten(2, (-1, step)).permute(3, 5, 0, 1, 2, 4).flatten(0, 2)
+        phases = phases.contiguous(memory_format=torch.channels_last)
+        filtered = functional.conv2d(phases, self.weight, self.bias, groups=self.groups)
+        filtered = filtered.unflatten(0, (step, step, batch)).permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
+        lost = [span * (size - 1) for span, size in zip(self.dilation, self.kernel_size)]
+        return filtered[..., : height - lost[0], : width - lost[1]]
+
+
+def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: TrainingConfig) -> torch.Tensor:
+    """Return the loss of a stage for a batch."""
+    if config.stage == "segmenter":
+        return trimap_loss(network(batch["image"] * 2 - 1).logits, batch["target"])
+    alpha_r = network(batch["image"], batch["probabilities"])
+    fused = fuse(batch["probabilities"], alpha_r)
+    unknown = batch["probabilities"][:, 2:]
+    return matting_loss(fused, alpha_r, batch["alpha"], unknown, batch["foreground"], batch["background"])
+
+
+def draw_batch(data: TrainingSet, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
+    """Draw the batch of a step, the same whenever it is asked for."""
+    draw = draw_segmenter_batch if config.stage == "segmenter" else draw_head_batch
+    return draw(np.random.default_rng((config.seed, step)), data, batch=config.batch, side=config.side)
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Return the rate of a step: a linear warm-up, then a cosine down to a hundredth.
+
+    >>> config = TrainingConfig("head", "data", steps=100, warmup=10, learning_rate=1.0)
+    >>> [round(learning_rate(config, step), 2) for step in (0, 9, 10, 55, 100)]
+    [0.1, 1.0, 1.0, 0.51, 0.01]
+    """
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2)
+
+
+class Trainer:
+    """A network, its average, its optimizer, and where they are kept.
+
+    Args:
+        config: of the run.
+        out: folder for checkpoint.pt, config and the exported weights; a checkpoint found there is resumed.
+        data: what to draw from.
+
+    Raises:
+        CheckpointError: the checkpoint found there is damaged or of another run, or the initial weights cannot be opened.
+    """
+
+    def __init__(self, config: TrainingConfig, out: Path, data: TrainingSet) -> None:
+        self.config, self.out, self.data = config, out, data
+        self.device = find_device(config.device or None)
+        self.precision = find_precision(config.precision or None, self.device)
+        torch.manual_seed(config.seed)
+        self.network = open_network(config).to(device=self.device, memory_format=torch.channels_last)
+        self.network.train(config.stage == "head")  # DeepLab's folded batch norm must never be in training mode
+        self.average = deepcopy(self.network).eval()
+        learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
+        self.trunk = [weight for name, weight in learnt.items() if config.stage == "segmenter" and "classifier" not in name]
+        self.optimizer = torch.optim.AdamW(learnt.values(), lr=config.learning_rate, weight_decay=1e-4)
+        self.step = 0
+        self.pool, self.drawn = ThreadPoolExecutor(AHEAD), {}
+        self.checkpoint = out / "checkpoint.pt"
+        if self.checkpoint.exists():
+            self.resume()
+
+    def resume(self) -> None:
+        """Go on from the checkpoint."""
+        try:
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            if state["config"] != asdict(self.config):
+                raise CheckpointError("other_run", f"{self.checkpoint}: expected one of this configuration, got another's")
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+        except (OSError, EOFError, KeyError, UnpicklingError, RuntimeError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            sentence = f"{self.checkpoint}: expected a checkpoint of this network, got: {str(error).partition(chr(10))[0]}"
+            raise CheckpointError("unreadable", sentence) from error
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def save(self) -> None:
+        """Write the checkpoint and the averaged weights, in float16 and laid out as a hub repository."""
+        state = {"config": asdict(self.config), "step": self.step, "network": self.network.state_dict()}
+        state |= {"average": self.average.state_dict(), "optimizer": self.optimizer.state_dict()}
+        temporary = self.checkpoint.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, self.checkpoint)
+        with silence_transformers():
+            deepcopy(self.average).half().save_pretrained(self.out / self.config.stage)
+
+    def train_step(self) -> float:
+        """Take one step and return its loss.
+
+        Raises:
+            RuntimeError: the gradient is not finite; the last checkpoint stays as it is.
+        """
+        for step in range(self.step, min(self.step + AHEAD, self.config.steps)):
+            if step not in self.drawn:
+                self.drawn[step] = self.pool.submit(draw_batch, self.data, self.config, step)
+        batch = {name: tensor.to(self.device) for name, tensor in self.drawn.pop(self.step).result().items()}
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        for weight in self.trunk:  # what it knew is not shaken by a classifier that still knows nothing
+            weight.requires_grad_(self.step >= self.config.warmup)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            loss = compute_loss(self.network, batch, self.config)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, error_if_nonfinite=True)
+        self.optimizer.step()
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, value in zip(self.average.state_dict().values(), self.network.state_dict().values()):
+                if mean.is_floating_point():
+                    mean.lerp_(value, 1 - decay)
+                else:
+                    mean.copy_(value)
+        self.step += 1
+        return loss.item()
+
+    @torch.no_grad()
+    def validate(self, batches: int = 6) -> float:
+        """Return the averaged network's loss, in float32, on batches that training never draws, of the same people."""
+        losses = []
+        for number in range(batches):
+            batch = draw_batch(self.data, self.config, VALIDATION + number)
+            batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
+            losses.append(compute_loss(self.average, batch, self.config).item())
+        return float(np.mean(losses))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add an option for every field of the configuration."""
+    parser.add_argument("stage", choices=("segmenter", "head"), help="which network to train")
+    parser.add_argument("data", help="folder of the training set, laid out as shm/training/dataset.py says")
+    parser.add_argument("-o", "--out", required=True, type=Path, help="folder for checkpoint and weights; resumed if present")
+    parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (default: %(default)s)")
+    for field in fields(TrainingConfig)[2:]:
+        name = "--" + field.name.replace("_", "-")
+        parser.add_argument(name, type=type(field.default), default=field.default, help="default: %(default)s")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train as the arguments say, reporting on stderr; returns the exit code.
+
+    Raises:
+        OSError, ImageError, CheckpointError: the training set, the initial weights or the folder of the run cannot be used.
+    """
+    try:
+        config = TrainingConfig(**{field.name: getattr(arguments, field.name) for field in fields(TrainingConfig)})
+        if arguments.save_every < 1:
+            raise ValueError(f"save_every: expected at least 1, got {arguments.save_every}")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    data = read_set(Path(config.data), seed=config.seed, made_layers=config.made_layers)
+    if config.stage == "head" and not (data.layers or data.cutouts):
+        raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the head; got neither")
+    sizes = f"{len(data.photographs)} labelled, {len(data.layers)} layers, "
+    sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds"
+    print(sizes, file=sys.stderr, flush=True)
+    trainer = Trainer(config, arguments.out, data)
+    (arguments.out / "training.json").write_text(json.dumps(asdict(config) | {"set": sizes}, indent=2) + "\n")
+    losses, start = [], time.perf_counter()
+    while trainer.step < config.steps:
+        losses.append(trainer.train_step())
+        if trainer.step % arguments.save_every == 0 or trainer.step == config.steps:
+            trainer.save()
+            pace = config.batch * len(losses) / (time.perf_counter() - start)
+            line = f"step {trainer.step} loss {np.mean(losses):.4f} validation {trainer.validate():.4f} {pace:.1f} pictures/s"
+            print(line, file=sys.stderr, flush=True)
+            losses, start = [], time.perf_counter()
+    return 0

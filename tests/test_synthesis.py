@@ -1,0 +1,122 @@
+"""Training pictures: what is known exactly stays exact; people stand as photographs show them; trimaps err as networks do."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from shm.training import synthesis
+
+SIDE = 96
+
+
+def draw_person(rng):
+    """A bright ellipse on a dark wall with its label; its edge is marked as not known."""
+    y, x = np.mgrid[0:120, 0:90]
+    distance = np.hypot((y - 70) / 50, (x - 45) / 30)
+    image = np.where((distance < 1)[..., None], (220, 170, 140), (30, 60, 50)) + rng.integers(0, 20, (120, 90, 3))
+    label = np.select([distance < 0.92, distance > 1.08], [255, 0], 128)
+    return image.astype(np.uint8), label.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def layers():
+    rng = np.random.default_rng(0)
+    return [torch.from_numpy(synthesis.cut_layer(rng, *draw_person(rng))).permute(2, 0, 1).contiguous() for _ in range(3)]
+
+
+def test_layers_take_every_color_from_the_certain_inside():
+    rng = np.random.default_rng(0)
+    image, label = draw_person(rng)
+    layer = synthesis.cut_layer(rng, image, label)
+    assert (layer[..., 3][label != 255] == 0).all()
+    assert layer[70, 45, 3] == 255
+    np.testing.assert_array_equal(layer[..., :3], image)
+
+
+def test_a_composite_without_camera_obeys_the_equation(layers, monkeypatch):
+    monkeypatch.setattr(synthesis, "soften", lambda rng, planes: planes)
+    monkeypatch.setattr(synthesis, "record", lambda rng, image: image)
+    image, alpha, foreground, background = synthesis.draw_composite(
+        np.random.default_rng(3), layers, [], SIDE, whole=True
+    )
+    torch.testing.assert_close(image, alpha * foreground + (1 - alpha) * background)
+    assert 0 < alpha.mean() < 1
+
+
+def test_the_lens_softens_picture_and_alpha_alike(monkeypatch):
+    monkeypatch.setattr(synthesis, "soften", lambda rng, planes: synthesis.gaussian_blur(planes, 2.0))
+    monkeypatch.setattr(synthesis, "record", lambda rng, image: image)
+    layer = torch.full((4, 64, 64), 255, dtype=torch.uint8)
+    layer[3, :, 32:] = 0
+    monkeypatch.setattr(synthesis, "draw_background", lambda rng, pictures, side: torch.zeros(1, 3, side, side))
+    monkeypatch.setattr(synthesis, "shift_color", lambda rng, image, strength: image)
+    for seed in range(4):
+        image, alpha, _, _ = synthesis.draw_composite(np.random.default_rng(seed), [layer], [], SIDE, whole=True)
+        torch.testing.assert_close(image, alpha.expand_as(image), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("side_cut", ["none", "bottom", "left"])
+def test_nobody_ends_in_mid_air(side_cut):
+    layer = torch.full((4, 120, 90), 255, dtype=torch.uint8)
+    layer[3] = 0
+    layer[3, 20 : 120 if side_cut == "bottom" else 100, 0 if side_cut == "left" else 20 : 70] = 255
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        (x, y), scale = synthesis.place_whole(rng, layer, SIDE)
+        half = 0.45 * SIDE / scale
+        assert 0 < y - half + 2 * half and (side_cut != "bottom" or y + half <= 120 + 1e-6)
+        assert side_cut != "left" or x - half >= -1e-6
+        assert synthesis.sample_affine(rng, layer, (x, y), scale, SIDE)[:, 3].mean() > 0.005
+
+
+STILL = SimpleNamespace(normal=lambda *_: 0.0, choice=lambda values: 1.0)
+"""A generator that turns nothing and mirrors nothing."""
+
+
+def test_sampling_a_layer_as_it_is_only_cuts_it_out(layers):
+    layer = layers[0]
+    square = synthesis.sample_affine(STILL, layer, (45, 70), 1.0, 32)
+    torch.testing.assert_close(square, synthesis.premultiply(layer[:, 54:86, 29:61]))
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 2.5])
+def test_sampling_brings_the_center_to_the_middle_at_its_scale(scale):
+    layer = torch.zeros(4, 120, 90, dtype=torch.uint8)
+    layer[:, 60:80, 40:60] = 255
+    for seed in range(4):
+        alpha = synthesis.sample_affine(np.random.default_rng(seed), layer, (50.0, 70.0), scale, 64)[0, 3]
+        middle = [(alpha.sum(dim=1 - axis) * (torch.arange(64) + 0.5)).sum() / alpha.sum() for axis in (0, 1)]
+        assert middle == pytest.approx([32, 32], abs=0.1)
+        assert alpha.sum().item() == pytest.approx((20 * scale) ** 2, rel=0.03)
+    outside = synthesis.sample_affine(STILL, layer, (0.0, 0.0), scale, 64)
+    assert (outside[..., :30, :] == 0).all() and (outside[..., :30] == 0).all()
+
+
+def test_targets_know_person_background_edge_and_doubt():
+    label = torch.full((1, 1, 1, 40), 0.5)
+    label[..., :10], label[..., 14:24] = 1.0, 0.0
+    target = synthesis.edge_target(label, radius=5)[0, 0]
+    assert target[0] == 1 and target[20] == 0 and (target[10:14] == 2).all() and (target[24:] == -1).all()
+
+
+def test_degraded_trimaps_are_trimaps():
+    rng, side = np.random.default_rng(0), 160
+    alpha = torch.zeros(1, 1, side, side)
+    alpha[..., 48:112, 48:112] = 1  # twice the coarsest stride: what is smaller may be lost
+    for _ in range(20):
+        soft = synthesis.degrade_trimap(rng, alpha)
+        assert soft.shape == (1, 3, side, side) and soft.min() >= 0
+        torch.testing.assert_close(soft.sum(1), torch.ones(1, side, side))
+        assert soft[:, 1, 78:82, 78:82].mean() + 0.5 * soft[:, 2, 78:82, 78:82].mean() >= 0.4
+        assert soft[:, 0, :4].mean() > soft[:, 1, :4].mean()
+
+
+def test_degraded_trimaps_are_unsure_where_hair_is_and_sure_elsewhere():
+    alpha = torch.zeros(1, 1, 256, 256)
+    alpha[..., :96], alpha[..., 96:160] = 1.0, 0.5
+    rng = np.random.default_rng(1)
+    mean = torch.cat([synthesis.degrade_trimap(rng, alpha) for _ in range(40)]).mean(dim=(0, 2))
+    assert 0.6 < mean[2, 120:136].mean() < 0.97 and mean[1, 120:136].mean() > 0.03
+    assert mean[1, :16].mean() > 0.8 and mean[0, -16:].mean() > 0.8

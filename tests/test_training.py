@@ -1,0 +1,263 @@
+"""The training wing on tiny pictures and networks: what is known exactly stays exact, a run repeats, resumes and exports."""
+
+import argparse
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from shm.cli import main
+from shm.matte import CheckpointError, ImageError
+from shm.matting import MattingHead
+from shm.segmentation import Segmenter
+from shm.training import dataset, losses, train
+
+SIDE = 96
+
+
+def draw_person(rng):
+    """A bright ellipse on a dark wall with its label; its edge is marked as not known."""
+    y, x = np.mgrid[0:120, 0:90]
+    distance = np.hypot((y - 70) / 50, (x - 45) / 30)
+    image = np.where((distance < 1)[..., None], (220, 170, 140), (30, 60, 50)) + rng.integers(0, 20, (120, 90, 3))
+    label = np.select([distance < 0.92, distance > 1.08], [255, 0], 128)
+    return image.astype(np.uint8), label.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for part in ("labelled/image", "labelled/label", "cutout", "background"):
+        (folder / part).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        image, label = draw_person(rng)
+        Image.fromarray(image).save(folder / f"labelled/image/{number}.png")
+        Image.fromarray(label).save(folder / f"labelled/label/{number}.png")
+        alpha = np.where(label == 128, 127, label).astype(np.uint8)
+        Image.fromarray(np.dstack([image, alpha])).save(folder / f"cutout/{number}.png")
+        Image.fromarray(rng.integers(0, 255, (100, 130, 3), dtype=np.uint8)).save(folder / f"background/{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def voc_folder(tmp_path_factory):
+    """A tiny DeepLabV3 with three classes of another order, as a stand-in for the model that training starts from."""
+    from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
+
+    names = {0: "background", 1: "chair", 2: "person", 3: "train"}
+    config = MobileNetV2Config(depth_multiplier=0.25, num_labels=4, id2label=names, label2id={v: k for k, v in names.items()})
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("voc")
+    MobileNetV2ForSemanticSegmentation(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(data_folder):
+    return dataset.read_set(data_folder, seed=1, made_layers=4)
+
+
+def arguments(stage, folder, out, *options):
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    fixed = ["--batch", "3", "--side", str(SIDE), "--made-layers", "2", "--device", "cpu", "--precision", "float32"]
+    return parser.parse_args([stage, str(folder), "-o", str(out), "--warmup", "1", *fixed, *options])
+
+
+def test_a_phased_convolution_is_the_dilated_one():
+    for dilation, size in ((2, (24, 24)), (2, (23, 31)), (4, (12, 9))):
+        dilated = torch.nn.Conv2d(6, 6, 3, dilation=dilation, groups=6)
+        features = torch.randn(2, 6, *size)
+        expected = dilated(features)
+        dilated.__class__ = train.PhasedConv
+        torch.testing.assert_close(dilated(features), expected)
+
+
+@pytest.mark.parametrize("draw", [dataset.draw_head_batch, dataset.draw_segmenter_batch])
+def test_a_seed_repeats_a_batch_and_another_does_not(data, draw):
+    first, again, other = (draw(np.random.default_rng(seed), data, batch=3, side=SIDE) for seed in (5, 5, 6))
+    for name, tensor in first.items():
+        assert torch.equal(tensor, again[name])
+        if name == "target":
+            assert tensor.shape == (3, SIDE, SIDE) and set(tensor.unique().tolist()) <= {-1, 0, 1, 2}
+        else:
+            assert tensor.shape[0] == 3 and 0 <= tensor.min() and tensor.max() <= 1
+    assert not torch.equal(first["image"], other["image"])
+
+
+def test_a_labelled_photograph_and_its_target_stay_together(data):
+    for seed in range(12):
+        image, target = dataset.draw_labelled(np.random.default_rng(seed), data, SIDE)
+        red = image[:, 0]
+        if (target == 1).sum() > 20 and (target == 0).sum() > 20:
+            assert red[target == 1].quantile(0.05) > red[target == 0].quantile(0.95)
+
+
+def test_losses_vanish_at_the_truth_and_grow_with_the_error():
+    true = torch.rand(2, 1, 33, 35)
+    unknown = torch.rand(2, 1, 33, 35)
+    colors = torch.rand(2, 3, 33, 35), torch.rand(2, 3, 33, 35)
+    assert losses.matting_loss(true, true, true, unknown, *colors).item() == pytest.approx(0, abs=1e-6)
+    near, far = ((true + step * torch.randn_like(true)).clamp(0, 1) for step in (0.05, 0.3))
+    assert 0 < losses.matting_loss(near, near, true, unknown, *colors) < losses.matting_loss(far, far, true, unknown, *colors)
+    off = torch.full_like(true, 0.25)
+    assert losses.alpha_loss(true * 0 + 0.5, off, unknown).item() == pytest.approx(0.25)
+    black, white = torch.zeros(2, 3, 33, 35), torch.ones(2, 3, 33, 35)
+    assert losses.composition_loss(true * 0 + 0.5, off, white, black, unknown).item() == pytest.approx(0.25)
+    assert losses.composition_loss(true * 0 + 0.5, off, black, black, unknown) == 0
+
+
+def test_gradient_and_laplacian_losses_see_slopes_and_not_offsets():
+    true = torch.zeros(1, 1, 16, 16)
+    everywhere, slope = torch.ones_like(true), 0.01 * torch.arange(16.0).expand(1, 1, 16, 16)
+    offset = torch.full_like(true, 0.25)
+    assert losses.gradient_loss(offset, true, everywhere) == 0
+    assert losses.laplacian_loss(offset, true).item() == pytest.approx(0, abs=1e-6)
+    assert losses.gradient_loss(slope, true, everywhere).item() == pytest.approx(0.01 * 15 / 16)
+    spot = torch.zeros_like(true)
+    spot[..., 8, 8] = 1
+    assert losses.laplacian_loss(spot, true) > 4 * losses.laplacian_loss(0.2 * spot, true) > 0
+
+
+def test_pixels_that_nobody_knows_count_nothing():
+    logits, target = torch.randn(1, 3, 4, 4), torch.zeros(1, 8, 8, dtype=torch.int64)
+    target[:, :, 4:] = -1
+    changed = logits.clone()
+    changed[..., 3] += 100.0  # seen by ignored pixels alone: enlarging blends only the neighboring column
+    assert losses.trimap_loss(logits, target).item() == pytest.approx(losses.trimap_loss(changed, target).item())
+
+
+def test_the_segmenter_keeps_what_the_model_knew(voc_folder):
+    from transformers import MobileNetV2ForSemanticSegmentation
+
+    old = MobileNetV2ForSemanticSegmentation.from_pretrained(voc_folder, output_stride=16).eval()
+    new = train.open_segmenter(str(voc_folder)).eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before, after = old(image).logits, new(image).logits
+    torch.testing.assert_close(after[:, :2], before[:, [0, 2]])
+    assert [new.config.id2label[index] for index in range(3)] == ["background", "person", "unknown"]
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="expected a MobileNetV2 DeepLabV3"):
+        train.open_segmenter(str(tmp_path))
+
+
+def test_an_empty_set_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected people in labelled/"):
+        dataset.read_set(tmp_path, seed=1, made_layers=1)
+
+
+def test_a_label_of_another_size_is_refused(data_folder):
+    with pytest.raises(ImageError, match="expected the size of 0.png, 90 x 120, got 130 x 100"):
+        dataset.read_labelled(data_folder / "labelled/image/0.png", data_folder / "background/0.png")
+
+
+@pytest.mark.parametrize(
+    "options, code, sentence",
+    [
+        ("segmenter DATA -o OUT", 2, "init: expected the folder"),
+        ("segmenter DATA -o OUT --init nowhere", 1, "nowhere: expected a MobileNetV2 DeepLabV3"),
+        ("head nowhere -o OUT", 1, "nowhere: expected people"),
+        ("head DATA -o DATA/cutout/0.png", 1, "File exists"),
+        ("head DATA -o OUT --steps 0", 2, "steps: expected at least 1, got 0"),
+        ("head DATA -o OUT --save-every 0", 2, "save_every: expected at least 1, got 0"),
+        ("head DATA -o OUT --learning-rate nan", 2, "learning_rate: expected at least 0.0, got nan"),
+        ("head DATA -o OUT --device toaster", 2, "device: expected one that is here"),
+        ("head DATA -o OUT --precision float16", 2, "precision: expected float32 or bfloat16, got float16"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_one_line(options, code, sentence, data_folder, tmp_path, capfd):
+    words = [word.replace("DATA", str(data_folder)).replace("OUT", str(tmp_path)) for word in options.split()]
+    assert main(["train", *words, "--made-layers", "0"]) == code
+    said = [line for line in capfd.readouterr().err.splitlines() if "labelled, " not in line]
+    assert len(said) == 1 and said[0].startswith("error: ") and sentence in said[0]
+
+
+@pytest.mark.parametrize("stage", ["segmenter", "head"])
+def test_a_run_resumes_to_the_same_weights(stage, data_folder, voc_folder, tmp_path, monkeypatch):
+    init = ["--init", str(voc_folder)] if stage == "segmenter" else []
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert train.run(arguments(stage, data_folder, whole, "--steps", "4", "--save-every", "4", *init)) == 0
+
+    steps = iter(range(3))
+    step = train.Trainer.train_step
+
+    def stop_after_two(trainer):
+        if next(steps) == 2:
+            raise KeyboardInterrupt
+        return step(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Trainer, "train_step", stop_after_two)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(arguments(stage, data_folder, halves, "--steps", "4", "--save-every", "2", *init))
+    taken = []
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Trainer, "train_step", lambda trainer: taken.append(trainer.step) or step(trainer))
+        assert train.run(arguments(stage, data_folder, halves, "--steps", "4", "--save-every", "2", *init)) == 0
+    assert taken == [2, 3]
+
+    states = [torch.load(folder / "checkpoint.pt", weights_only=True)["average"] for folder in (whole, halves)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    folder = str(whole / stage)
+    opened = Segmenter.from_pretrained(folder).network if stage == "segmenter" else MattingHead.load(folder)
+    for name, tensor in opened.state_dict().items():
+        exported = states[0][name].half() if tensor.is_floating_point() else states[0][name]
+        assert torch.equal(tensor, exported.to(tensor.dtype)) and tensor.dtype != torch.float16
+    (halves / "checkpoint.pt").write_bytes((whole / "checkpoint.pt").read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match="expected a checkpoint of this network"):
+        train.run(arguments(stage, data_folder, halves, "--steps", "4", *init))
+    (halves / "checkpoint.pt").write_bytes((whole / "checkpoint.pt").read_bytes())
+    with pytest.raises(CheckpointError, match="another's"):
+        train.run(arguments(stage, data_folder, halves, "--steps", "5", *init))
+
+
+@pytest.fixture
+def make_trainer(data, tmp_path):
+    def make(stage, **options):
+        settings = {"steps": 40, "batch": 3, "side": SIDE, "warmup": 1, "device": "cpu", "precision": "float32"} | options
+        return train.Trainer(train.TrainingConfig(stage, "", **settings), tmp_path, data)
+
+    return make
+
+
+def test_head_training_reduces_the_loss(make_trainer):
+    trainer = make_trainer("head", learning_rate=3e-3)
+    seen = [trainer.train_step() for _ in range(40)]
+    assert np.mean(seen[-8:]) < 0.8 * np.mean(seen[:8])
+
+
+def test_the_average_follows_the_weights_and_statistics(make_trainer):
+    trainer = make_trainer("head")
+    before = {name: tensor.clone() for name, tensor in trainer.average.state_dict().items()}
+    trainer.train_step()
+    for (name, mean), value in zip(trainer.average.state_dict().items(), trainer.network.state_dict().values(), strict=True):
+        if name.endswith("num_batches_tracked"):
+            assert mean == value == 1
+        else:
+            torch.testing.assert_close(mean, 0.1 * before[name] + 0.9 * value)  # min(0.998, 1 / 10) of the first step
+
+
+def test_the_segmenter_keeps_its_statistics_and_early_layers(make_trainer, voc_folder):
+    trainer = make_trainer("segmenter", init=str(voc_folder))
+    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    trainer.train_step()
+    after = trainer.network.state_dict()
+    kept = [name for name in after if "running_" in name or "conv_stem" in name or "mobilenet_v2.layer.1." in name]
+    assert kept and all(torch.equal(before[name], after[name]) for name in kept)
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert changed == {f"segmentation_head.classifier.convolution.{part}" for part in ("weight", "bias")}  # in the warm-up
+    trainer.train_step()
+    deeper = "segmentation_head.conv_aspp.convolution.weight"
+    assert not torch.equal(before[deeper], after[deeper])
+
+
+def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):
+    trainer = make_trainer("head")
+    monkeypatch.setattr(train, "compute_loss", lambda network, *_: network.narrow.bias.sum() * torch.nan)
+    with pytest.raises(RuntimeError, match="non-finite"):
+        trainer.train_step()
