@@ -32,6 +32,14 @@ def test_a_mask_needs_one_witness_inside_and_none_outside() -> None:
     assert (agree(0 * witness, mask) == np.where(mask, DOUBT, BACKGROUND)).all()
 
 
+def test_away_from_the_person_two_teachers_outvote_the_third() -> None:
+    opinions = np.zeros((100, 100, 3))
+    opinions[:, :40] = 1
+    opinions[:, 40:, 0] = 1  # a sofa that the person sits on
+    label = agree(opinions)
+    assert (label[:, :40] == PERSON).all() and (label[:, 40:45] == DOUBT).all() and (label[:, 47:] == BACKGROUND).all()
+
+
 def test_specks_are_no_people() -> None:
     opinions = np.zeros((100, 100, 3))
     opinions[20:60, 20:60] = opinions[90:92, 90:92] = 1
