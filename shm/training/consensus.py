@@ -17,17 +17,19 @@ from shm.training.dataset import LAYER_SIDE
 PERSON, DOUBT, BACKGROUND = 255, 128, 0
 """Values of a label."""
 
-
 AWAY = 0.06
 """How far from a person two teachers are enough against the third, as a fraction of the longer side."""
+
+LARGE = 0.1
+"""What fraction of the picture that person fills at least."""
 
 
 def agree(opinions: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Return the label on which the teachers agree.
 
     Person is what the salient object model and one of the others are sure of, or both others; background, what none of the three
-    takes for a person, and away from the person what two of them do not: the sofa that one teacher takes along is what has to be
-    learned. With a mask drawn by hand, one teacher's support is enough inside, and background lies outside. Specks of person
+    takes for a person, and away from a large person what two of them do not: the sofa that one teacher takes along is what has to
+    be learned. With a mask drawn by hand, one teacher's support is enough inside, and background lies outside. Specks of person
     become doubt.
 
     Args:
@@ -41,8 +43,9 @@ def agree(opinions: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     if mask is None:
         person = (salient > 0.8) & ((selfie > 0.7) | (semantic > 0.8)) | (selfie > 0.9) & (semantic > 0.9)
         denied = (salient < 0.1).astype(int) + (selfie < 0.3) + (semantic < 0.3)
-        away = person.any() & (ndimage.distance_transform_edt(~person) > AWAY * max(person.shape))
-        background = (denied == 3) | (denied == 2) & away
+        away = ndimage.distance_transform_edt(~person) > AWAY * max(person.shape)
+        alone = person.mean() > LARGE  # small people stand among others whom only one teacher sees
+        background = (denied == 3) | (denied == 2) & away & alone
     else:
         person = mask & ((salient > 0.8) | (selfie > 0.4) | (semantic > 0.4))
         background = ~mask & (salient < 0.5) & (selfie < 0.3) & (semantic < 0.3)
