@@ -1,5 +1,6 @@
 """Training pictures: what is known exactly stays exact; people stand as photographs show them; trimaps err as networks do."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,17 +58,19 @@ def test_the_lens_softens_picture_and_alpha_alike(monkeypatch):
         torch.testing.assert_close(image, alpha.expand_as(image), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("side_cut", ["none", "bottom", "left"])
+@pytest.mark.parametrize("side_cut", ["none", "bottom", "left", "left and right"])
 def test_nobody_ends_in_mid_air(side_cut):
     layer = torch.full((4, 120, 90), 255, dtype=torch.uint8)
     layer[3] = 0
-    layer[3, 20 : 120 if side_cut == "bottom" else 100, 0 if side_cut == "left" else 20 : 70] = 255
+    layer[3, 20 : 120 if side_cut == "bottom" else 100, 0 if "left" in side_cut else 20 : 90 if "right" in side_cut else 70] = 255
+    turned = 0.5 * (math.cos(0.12) + math.sin(0.12))  # how far the corners of a square reach when it is turned that much
     for seed in range(30):
         rng = np.random.default_rng(seed)
         (x, y), scale = synthesis.place_whole(rng, layer, SIDE)
-        half = 0.45 * SIDE / scale
-        assert 0 < y - half + 2 * half and (side_cut != "bottom" or y + half <= 120 + 1e-6)
-        assert side_cut != "left" or x - half >= -1e-6
+        reach = turned * SIDE / scale
+        assert side_cut != "bottom" or y + reach <= 120
+        assert "left" not in side_cut or x - reach >= 0
+        assert "right" not in side_cut or x + reach <= 90
         assert synthesis.sample_affine(rng, layer, (x, y), scale, SIDE)[:, 3].mean() > 0.005
 
 

@@ -246,10 +246,15 @@ def place_edge(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tupl
     return (float(spot[1]) + rng.uniform(-reach, reach), float(spot[0]) + rng.uniform(-reach, reach)), scale
 
 
+REACH = 0.57
+"""How far from its middle a square of side 1 reaches to either side when it is turned a little, as `sample_affine` does."""
+
+
 def place_whole(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tuple[tuple[float, float], float]:
     """Return the center x, y and the scale at which a square shows a layer's person as photographs do.
 
-    A person whom the layer's own frame cuts is cut by the square's frame on the same side, so that nobody ends in mid-air.
+    A person whom the layer's own frame cuts is cut by the square's frame on the same side, so that nobody ends in mid-air; a
+    person cut on both sides is enlarged until the square cuts them too.
     """
     height, width = layer.shape[-2:]
     solid = layer[3] > 127
@@ -257,17 +262,15 @@ def place_whole(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tup
     if not len(rows):
         return (width / 2, height / 2), side / max(height, width)
     low, high = (float(rows[0]), float(columns[0])), (float(rows[-1]) + 1, float(columns[-1]) + 1)
-    extent = max(high[0] - low[0], high[1] - low[1])
-    scale = side / extent * float(np.exp(rng.uniform(math.log(0.3), math.log(1.5))))
-    for axis, length in enumerate((height, width)):
-        if low[axis] < 2 and high[axis] > length - 2:  # cut on both sides: large enough to be so in the square
-            scale = max(scale, 0.9 * side / length)
-    half, center = 0.45 * side / scale, []  # a little less than half: the square may be turned
-    for axis, length in enumerate((height, width)):
-        middle = (low[axis] + high[axis]) / 2 + rng.normal(0, 0.25) * (high[axis] - low[axis])
-        middle = max(middle, half) if low[axis] < 2 else middle
-        middle = min(middle, length - half) if high[axis] > length - 2 else middle
-        center.append(middle)
+    extent = [end - start for start, end in zip(low, high)]
+    cut = [(start < 0.02 * length, end > 0.98 * length) for start, end, length in zip(low, high, (height, width))]
+    scale = side / max(extent) * float(np.exp(rng.uniform(math.log(0.3), math.log(1.5))))
+    scale = max([scale] + [2 * REACH * side / length for length, ends in zip(extent, cut) if all(ends)])
+    half, center = REACH * side / scale, []
+    for start, end, ends in zip(low, high, cut):
+        middle = (start + end) / 2 + rng.normal(0, 0.25) * (end - start)
+        middle = max(middle, start + half) if ends[0] else middle
+        center.append(min(middle, end - half) if ends[1] else middle)
     return (center[1], center[0]), scale
 
 
