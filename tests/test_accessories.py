@@ -1,5 +1,7 @@
 """Lace, veils, glasses and gaps: alpha goes only where each of them may take it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,15 @@ def test_a_veil_is_smooth_and_never_solid():
         veil = alpha[(layer[..., 3] == 0) & (alpha > 0)] / 255
         assert len(veil) > 100 and veil.max() <= 0.71
         assert np.median(veil) >= 0.15
+
+
+def test_glasses_fit_heads_of_any_size():
+    layer = draw_person()
+    for size in range(4, 64, 3):
+        outline = replace(hair.find_outline(layer), head_height=float(size))
+        for seed in range(20):
+            result = accessories.add_glasses(np.random.default_rng(seed), layer, outline)
+            assert result.shape == layer.shape and (size >= accessories.SMALLEST_HEAD or result is layer)
 
 
 def test_clear_lenses_stand_beyond_the_head():

@@ -9,6 +9,9 @@ from PIL import Image, ImageDraw
 
 from shm.training.hair import SUPERSAMPLING, Outline, choose_stretch, over, premultiply_array, straighten
 
+SMALLEST_HEAD = 16
+"""Height below which no glasses fit a head, in pixels."""
+
 
 def step_smoothly(value: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return 0 below `low`, 1 above `high`, between them the cubic 3t² - 2t³.
@@ -106,7 +109,7 @@ def add_glasses(rng: np.random.Generator, layer: np.ndarray, outline: Outline) -
     tall, scale = outline.head_height, SUPERSAMPLING
     row = outline.top + tall * rng.uniform(0.42, 0.55)
     beside = outline.points[np.abs(outline.points[:, 1] - row) < 0.05 * tall]
-    if not len(beside):
+    if not len(beside) or tall < SMALLEST_HEAD:
         return layer
     turned = rng.choice([-1, 1])
     edge = beside[:, 0].max() if turned > 0 else beside[:, 0].min()
@@ -117,7 +120,7 @@ def add_glasses(rng: np.random.Generator, layer: np.ndarray, outline: Outline) -
     lens, frame = Image.new("L", size), Image.new("L", size)
     for center, shift in zip(centers, (tilt, 0.0)):
         box = [scale * value for value in (center - wide, row + shift - high, center + wide, row + shift + high)]
-        radius = scale * min(wide, high) * rng.uniform(0.6, 1.0)
+        radius = scale * min(wide, high) * rng.uniform(0.6, 0.9)
         ImageDraw.Draw(lens).rounded_rectangle(box, radius, fill=255)
         ImageDraw.Draw(frame).rounded_rectangle(box, radius, outline=255, width=round(scale * rim))
     bridge = [(centers[0] - turned * wide, row + tilt), (centers[1] + turned * wide, row)]
