@@ -75,6 +75,20 @@ def test_a_phased_convolution_is_the_dilated_one():
         torch.testing.assert_close(dilated(features), expected)
 
 
+def test_the_head_learns_from_the_trimaps_of_a_segmenter(data):
+    segmenter = Segmenter.from_pretrained("embedded")
+    sample = dataset.draw_segmented(np.random.default_rng(0), data.cutouts, data.backgrounds, SIDE, segmenter)
+    assert [tuple(plane.shape) for plane in sample] == [(1, channels, SIDE, SIDE) for channels in (3, 1, 3, 3, 3)]
+    torch.testing.assert_close(sample[-1].sum(dim=1), torch.ones(1, SIDE, SIDE), atol=1e-3, rtol=0)
+    first, again = (
+        dataset.draw_head_batch(np.random.default_rng(1), data, batch=4, side=SIDE, segmenter=segmenter) for _ in range(2)
+    )
+    for name in first:
+        torch.testing.assert_close(first[name], again[name])
+    with pytest.raises(ValueError, match="segmenter: expected none"):
+        train.TrainingConfig("segmenter", "", init="models/segmenter", segmenter="embedded")
+
+
 @pytest.mark.parametrize("draw", [dataset.draw_head_batch, dataset.draw_segmenter_batch])
 def test_a_seed_repeats_a_batch_and_another_does_not(data, draw):
     first, again, other = (draw(np.random.default_rng(seed), data, batch=3, side=SIDE) for seed in (5, 5, 6))

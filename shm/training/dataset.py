@@ -20,11 +20,13 @@ from PIL import Image
 
 from shm.filters import resize
 from shm.matte import ImageError
+from shm.pipeline import find_precision
+from shm.segmentation import Segmenter
 from shm.training.accessories import add_glasses, add_veil, cut_gap, cut_lace
 from shm.training.grooming import add_beard, add_braid, add_collar, add_fringe
 from shm.training.hair import Outline, add_hair, find_outline
 from shm.training.synthesis import cut_layer, degrade_trimap, draw_composite, edge_target, record, shift_color, soften
-from shm.trimap import trimap_from_alpha
+from shm.trimap import soft_trimap, trimap_from_alpha
 
 LAYER_SIDE = 640
 """Longest side of the layers that are kept, in pixels."""
@@ -183,8 +185,12 @@ def draw_segmenter_batch(rng: np.random.Generator, data: TrainingSet, *, batch: 
     return {"image": torch.cat(images), "target": torch.cat(targets)}
 
 
-def draw_head_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int) -> dict[str, torch.Tensor]:
+def draw_head_batch(
+    rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int, segmenter: Segmenter | None = None
+) -> dict[str, torch.Tensor]:
     """Draw a batch for the matting head: composites with true alpha, and soft trimaps that are wrong in many ways.
+
+    With a segmenter more than half of the trimaps are its own, so that the head learns the mistakes that it will meet.
 
     Returns:
         image, foreground, background (B, 3, side, side), alpha (B, 1, side, side), probabilities (B, 3, side, side), float32.
@@ -192,6 +198,31 @@ def draw_head_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int, 
     names = ("image", "alpha", "foreground", "background", "probabilities")
     samples = []
     for _ in range(batch):
-        sample = draw_composite(rng, draw_layers(rng, data, 0.5), data.backgrounds, side, whole=False)
-        samples.append((*sample, degrade_trimap(rng, sample[1])))
+        layers = draw_layers(rng, data, 0.5)
+        if segmenter is not None and rng.random() < 0.6:
+            samples.append(draw_segmented(rng, layers, data.backgrounds, side, segmenter))
+        else:
+            sample = draw_composite(rng, layers, data.backgrounds, side, whole=False)
+            samples.append((*sample, degrade_trimap(rng, sample[1])))
     return {name: torch.cat(tensors) for name, tensors in zip(names, zip(*samples))}
+
+
+@torch.no_grad()
+def draw_segmented(
+    rng: np.random.Generator, layers: list[torch.Tensor], pictures: list[torch.Tensor], side: int, segmenter: Segmenter
+) -> tuple[torch.Tensor, ...]:
+    """Draw a whole picture of twice the side, let a segmenter see it smaller, and cut a square about a soft edge out of both.
+
+    Returns:
+        what `draw_composite` returns, and the soft trimap (1, 3, side, side).
+    """
+    planes = draw_composite(rng, layers, pictures, 2 * side, whole=True)
+    image, alpha = planes[:2]
+    small = segmenter.MULTIPLE * max(1, round(2 * side * rng.uniform(0.45, 0.8) / segmenter.MULTIPLE))
+    with torch.autocast("cpu", find_precision(None, torch.device("cpu"))):
+        classes = segmenter(resize(image, (small, small)))
+    trimap = resize(soft_trimap(classes, segmenter.class_names, segmenter.human_labels), (2 * side, 2 * side))
+    soft = torch.nonzero((alpha[0, 0] > 0.05) & (alpha[0, 0] < 0.95))
+    spot = soft[rng.integers(len(soft))] if len(soft) else torch.tensor([side, side])
+    top, left = (min(max(0, int(place) - int(rng.integers(side))), side) for place in spot)
+    return tuple(plane[..., top : top + side, left : left + side] for plane in (*planes, trimap))

@@ -26,7 +26,7 @@ from torch.nn import functional
 from shm.matte import CheckpointError
 from shm.matting import MattingConfig, MattingHead, fuse
 from shm.pipeline import find_device, find_precision
-from shm.segmentation import silence_transformers
+from shm.segmentation import Segmenter, silence_transformers
 from shm.training.dataset import TrainingSet, draw_head_batch, draw_segmenter_batch, read_set
 from shm.training.losses import matting_loss, trimap_loss
 
@@ -48,6 +48,7 @@ class TrainingConfig:
         stage: "segmenter" or "head".
         data: folder of the training set.
         init: folder of the weights to start from; empty for a head that starts from random ones.
+        segmenter: preset or folder of the one whose trimaps the head learns from, beside drawn ones; empty for none.
         steps: optimizer steps in all.
         batch: pictures a step.
         side: of the training pictures, in pixels.
@@ -66,6 +67,7 @@ class TrainingConfig:
     stage: str
     data: str
     init: str = ""
+    segmenter: str = ""
     steps: int = 4000
     batch: int = 8
     side: int = 320
@@ -81,6 +83,8 @@ class TrainingConfig:
         for name, smallest in SMALLEST.items():
             if not getattr(self, name) >= smallest:
                 raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
+        if self.segmenter and self.stage != "head":
+            raise ValueError(f"segmenter: expected none for the stage {self.stage}, got {self.segmenter}")
         if self.ema >= 1:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
         if self.stage == "segmenter" and not self.init:
@@ -164,10 +168,14 @@ def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: Tra
     return matting_loss(fused, alpha_r, batch["alpha"], unknown, batch["foreground"], batch["background"])
 
 
-def draw_batch(data: TrainingSet, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
-    """Draw the batch of a step, the same whenever it is asked for."""
-    draw = draw_segmenter_batch if config.stage == "segmenter" else draw_head_batch
-    return draw(np.random.default_rng((config.seed, step)), data, batch=config.batch, side=config.side)
+def draw_batch(
+    data: TrainingSet, config: TrainingConfig, step: int, segmenter: Segmenter | None = None
+) -> dict[str, torch.Tensor]:
+    """Draw the batch of a step, the same whenever it is asked for; `segmenter` serves the head."""
+    rng = np.random.default_rng((config.seed, step))
+    if config.stage == "segmenter":
+        return draw_segmenter_batch(rng, data, batch=config.batch, side=config.side)
+    return draw_head_batch(rng, data, batch=config.batch, side=config.side, segmenter=segmenter)
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
@@ -200,6 +208,7 @@ class Trainer:
         self.device = find_device(config.device or None)
         self.precision = find_precision(config.precision or None, self.device)
         torch.manual_seed(config.seed)
+        self.segmenter = Segmenter.from_pretrained(config.segmenter) if config.segmenter else None
         self.network = open_network(config).to(device=self.device, memory_format=torch.channels_last)
         self.network.train(config.stage == "head")  # DeepLab's folded batch norm must never be in training mode
         self.average = deepcopy(self.network).eval()
@@ -246,7 +255,7 @@ class Trainer:
         """
         for step in range(self.step, min(self.step + AHEAD, self.config.steps)):
             if step not in self.drawn:
-                self.drawn[step] = self.pool.submit(draw_batch, self.data, self.config, step)
+                self.drawn[step] = self.pool.submit(draw_batch, self.data, self.config, step, self.segmenter)
         batch = {name: tensor.to(self.device) for name, tensor in self.drawn.pop(self.step).result().items()}
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
@@ -273,7 +282,7 @@ class Trainer:
         """Return the averaged network's loss, in float32, on batches that training never draws, of the same people."""
         losses = []
         for number in range(batches):
-            batch = draw_batch(self.data, self.config, VALIDATION + number)
+            batch = draw_batch(self.data, self.config, VALIDATION + number, self.segmenter)
             batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
             losses.append(compute_loss(self.average, batch, self.config).item())
         return float(np.mean(losses))
