@@ -39,8 +39,8 @@ RARE_BELOW: tuple[tuple[Dressing, float], ...] = ((cut_gap, 0.06), (cut_lace, 0.
 RARE_ABOVE: tuple[tuple[Dressing, float], ...] = ((add_beard, 0.04), (add_braid, 0.05), (add_glasses, 0.03), (add_veil, 0.03))
 """What is over it, and how often."""
 
-EDGE_RADIUS = 12
-"""How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: less is lost at its stride of 16."""
+EDGE_RADIUS = 5
+"""How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: farther, and nobody says where it is."""
 
 
 @dataclass(frozen=True)
