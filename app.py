@@ -1,6 +1,6 @@
 """The browser app: lays out, forwards, streams; its tabs are in panes/, and everything that computes has its room in shm/.
 
-python app.py [--host H] [--port N] [--share]
+python app.py [--host H] [--port N] [--share] [--mcp]
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import argparse
 import io
 import os
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 
 from panes.cut_out import build_cut_out, draw_swatches  # before gradio and torch: panes says what they are to find
 from panes.batch import build_batch
 from panes.id_photo import build_id_photo
 from panes.lesson import build_lesson
-from panes.session import EXAMPLES, KEEP_SECONDS, SESSIONS, open_folder
+from panes.session import EXAMPLES, KEEP_SECONDS, MAX_MEGABYTES, SESSIONS, open_folder
 from panes.touch_up import build_touch_up
 from panes.words import I18N, label, say_labels
 
@@ -61,7 +62,7 @@ def launch_options() -> dict[str, object]:
         "css_paths": Path(__file__).with_name("app.css"),
         "css": draw_swatches(),
         "i18n": I18N,
-        "max_file_size": "50mb",
+        "max_file_size": f"{MAX_MEGABYTES}mb",
         "state_session_capacity": SESSIONS,
         "run_history": False,
         "footer_links": ["api"],
@@ -76,7 +77,10 @@ def main() -> None:
     parser.add_argument("--host", dest="server_name", metavar="H", default=host, help="default: %(default)s")
     parser.add_argument("--port", dest="server_port", metavar="N", type=int, default=7860, help="default: %(default)s")
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
+    parser.add_argument("--mcp", dest="mcp_server", action="store_true", help="offer the actions to agents as well, by MCP")
     options = parser.parse_args()
+    if options.mcp_server and find_spec("mcp") is None:
+        raise SystemExit("app.py: --mcp needs one more package: pip install 'gradio[mcp]'")
     try:
         matting = shm.load()
         if EXAMPLES and not os.environ.get("SPACES_ZERO_GPU"):  # there, a GPU is lent to visitors only

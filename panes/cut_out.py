@@ -9,7 +9,7 @@ import gradio as gr
 
 import shm
 from panes.session import EXAMPLES, KEEP_SECONDS, SAVE_FILE, make_folder, make_input, make_output
-from panes.stages import download, edit, make_cut_out, toggle_person
+from panes.stages import download, edit, fetch, make_cut_out, toggle_person
 from panes.view import FILES, STAGES
 from panes.words import choices, label
 from shm.backgrounds import SCENES, draw_background
@@ -38,14 +38,15 @@ class CutOutTab:
     touch_up: gr.Tab
 
 
-def lay_out_inputs() -> tuple[gr.Image, gr.Button, gr.Examples]:
+def lay_out_inputs() -> tuple[gr.Image, gr.Textbox, gr.Button, gr.Examples]:
     """Lay out the left side."""
     with gr.Column(scale=2, min_width=300, elem_id="inputs"):
         photo = make_input("photograph", elem_id="photo", sources=["upload", "clipboard", "webcam"], height=320)
         run = gr.Button(label("cut_out"), variant="primary", size="lg", elem_id="run")
         rows = [[str(path)] for path in EXAMPLES]
         examples = gr.Examples(rows, photo, label=label("try_one"), cache_examples=False)
-    return photo, run, examples
+        address = gr.Textbox(label=label("address"), placeholder="https://", max_lines=1, elem_id="address")
+    return photo, address, run, examples
 
 
 def lay_out_background() -> list[gr.components.Component]:
@@ -71,7 +72,7 @@ def lay_out_placement() -> list[gr.Slider]:
     gr.HTML(label("needs_background"), elem_classes="hint")
     with gr.Row():
         return [
-            gr.Slider(low, high, value, step=1, label=label(name), min_width=150, elem_id=name.replace("_", "-"))
+            gr.Slider(low, high, value, step=1, label=label(name), min_width=185, elem_id=name.replace("_", "-"))
             for name, low, high, value in (
                 ("scale", 20, 200, 100), ("right", -100, 100, 0), ("down", -100, 100, 0),
                 ("color_match", 0, 100, 0), ("shadow", 0, 100, 0),
@@ -120,7 +121,7 @@ def build_cut_out(matting: shm.HumanMatting) -> CutOutTab:
     """Lay out the tab around one resident pipeline."""
     view = gr.State(None, time_to_live=KEEP_SECONDS)
     with gr.Row(elem_id="studio"):
-        photo, run, examples = lay_out_inputs()
+        photo, address, run, examples = lay_out_inputs()
         with gr.Column(scale=3, min_width=300, elem_id="results"):
             slider = gr.ImageSlider(
                 label=label("before_after"), type="filepath", elem_id="slider", buttons=["fullscreen"], max_height=400
@@ -145,10 +146,11 @@ def build_cut_out(matting: shm.HumanMatting) -> CutOutTab:
     running = common | {"fn": make_cut_out(matting), "inputs": [photo, *tab.controls], "concurrency_id": "matting"}
     editing = common | {"fn": edit, "inputs": [view, *tab.controls], "concurrency_limit": 2, "trigger_mode": "always_last"}
     gr.on([control.input for control in tab.controls], api_name="edit", **editing)
+    fetched = address.submit(fetch, address, photo, api_name="fetch", show_progress="minimal").success
     reset.click(lambda: [0, 0, True, False], None, edge, **QUIET).then(**editing, api_visibility="private")
     outline.select(toggle_person, [view, who], who, **QUIET).then(**editing, api_visibility="private")
-    tried = examples.load_input_event.then
-    for trigger, visibility in ((run.click, {"api_name": "cut_out"}), (tried, {"api_visibility": "private"})):
+    tried, private = examples.load_input_event.then, {"api_visibility": "private"}
+    for trigger, visibility in ((run.click, {"api_name": "cut_out"}), (tried, private), (fetched, private)):
         trigger(js=SHOW_RESULTS, api_visibility="private")
         started = trigger(**running, **visibility)
         started.success(api_visibility="private", **editing)  # for what was chosen meanwhile

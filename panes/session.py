@@ -13,6 +13,7 @@ from pathlib import Path
 
 import gradio as gr
 import torch
+from gradio.processing_utils import async_ssrf_protected_get, client_utils, httpx
 
 import shm
 from panes.words import label, say, say_error
@@ -20,6 +21,7 @@ from shm.visualization import shrink
 
 EXAMPLES = sorted(Path(__file__).parent.parent.glob("examples/*.jpg"))
 MAX_MEGAPIXELS = 50.0
+MAX_MEGABYTES = 50
 SCREEN_SIDE = 1280
 """Longer side of what is shown, in pixels; the downloads have the photograph's own size."""
 KEEP_SECONDS = 1800
@@ -66,6 +68,23 @@ def read_upload(path: str, language: str) -> torch.Tensor:
     if not Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()):
         raise fault("not_uploaded", language)
     return heed(language, shm.read_image, path, max_megapixels=MAX_MEGAPIXELS)
+
+
+def fetch_photo(address: str, language: str) -> str:
+    """Fetch a photograph from the web, never from this computer's own network; return its file."""
+    address = address.strip()
+    try:
+        if not address.startswith(("https://", "http://")):
+            raise ValueError(f"address: expected https:// or http://, got {address}")
+        response = client_utils.synchronize_async(async_ssrf_protected_get, address).raise_for_status()
+    except (ValueError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
+        raise fault("bad_address", language, address=address) from error
+    if len(response.content) > MAX_MEGABYTES * 2**20:
+        raise fault("too_heavy", language, limit=MAX_MEGABYTES)
+    name = client_utils.strip_invalid_filename_characters(Path(response.url.path).name)
+    path = make_folder() / (name or "photo")
+    path.write_bytes(response.content)
+    return str(path)
 
 
 def heed(language: str, function: Callable, *values: object, **options: object) -> object:

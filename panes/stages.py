@@ -11,7 +11,7 @@ import torch
 
 import shm
 from panes import lend_gpu
-from panes.session import SCREEN_SIDE, busy, fault, heed, read_upload, show_image
+from panes.session import SCREEN_SIDE, busy, fault, fetch_photo, heed, read_upload, show_image
 from panes.view import FILES, Choice, View, draw_legend, name_photo, take_choice, tell, tell_size, write_file
 from panes.words import read_language, say
 from shm.editing import compose, view_matte
@@ -127,6 +127,11 @@ def toggle_person(view: View | None, left_out: list[int], event: gr.SelectData) 
     )
     number = int(labels[0, 0, row, column])
     return sorted(set(left_out) ^ ({number} - {0}))
+
+
+def fetch(request: gr.Request, address: str) -> str:
+    """Fetch a photograph from a web address."""
+    return fetch_photo(address, read_language(request))
 
 
 def time_steps(steps: Iterable[tuple[str, object]]) -> Iterator[tuple[object, float]]:

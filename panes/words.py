@@ -203,6 +203,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "no_format": ('Expected a size of {formats}, got "{got}".', "尺寸应为 {formats} 之一，收到“{got}”。"),
     "not_uploaded": ("That picture was not uploaded to this app.", "该图片不是上传到本应用的。"),
     "too_many": ("Expected at most {limit} photographs, got {count}.", "最多 {limit} 张照片，收到 {count} 张。"),
+    "too_heavy": ("Expected a file of at most {limit} megabytes.", "文件最大 {limit} MB。"),
     "bad_address": ("No photograph could be fetched from {address}.", "无法从 {address} 获取照片。"),
 }
 """Key: English, Chinese."""

@@ -303,6 +303,27 @@ def test_no_photograph_is_said(client: Client) -> None:
         client.predict(None, api_name="/cut_out")
 
 
+def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def get(url: str) -> httpx.Response:
+        status = 404 if "gone" in url else 200
+        return httpx.Response(status, content=photo.read_bytes(), request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
+    path = client.predict("https://example.org/pictures/portrait.jpg?size=2", api_name="/fetch")
+    assert Path(path).name == "portrait.jpg" and Path(path).read_bytes() == photo.read_bytes()
+    with pytest.raises(AppError, match="No photograph could be fetched from https://example.org/gone.jpg"):
+        client.predict("https://example.org/gone.jpg", api_name="/fetch")
+    monkeypatch.setattr(session, "MAX_MEGABYTES", 0)
+    with pytest.raises(AppError, match="at most 0 megabytes"):
+        client.predict("https://example.org/portrait.jpg", api_name="/fetch")
+
+
+@pytest.mark.parametrize("address_asked", ["http://127.0.0.1:9/a.jpg", "http://localhost/a.jpg", "file:///etc/hosts", "ftp://a/b", ""])
+def test_this_computer_s_own_network_is_not_fetched_from(client: Client, address_asked: str) -> None:
+    with pytest.raises(AppError, match="No photograph could be fetched"):
+        client.predict(address_asked, api_name="/fetch")
+
+
 def test_errors_and_sentences_are_in_the_reader_s_language(address: str, photo: Path, tmp_path: Path) -> None:
     client = Client(address, verbose=False, headers={"accept-language": "zh-CN,zh;q=0.9"})
     with pytest.raises(AppError, match="请先选择照片"):
@@ -826,6 +847,35 @@ def test_browser_an_example_is_one_click_on_a_phone(open_page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_browser_the_keyboard_alone_gets_a_cut_out(open_page) -> None:
+    visit = open_page()
+    page = visit.page
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("!!document.activeElement.closest('#inputs .gallery-item')"):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#cutout-file:not(:disabled)")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "cutout-file":
+            break
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "astronaut.cutout.png"
+
+
+def test_browser_an_address_is_fetched_and_cut_out(open_page, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def get(url: str) -> httpx.Response:
+        return httpx.Response(200, content=photo.read_bytes(), request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
+    visit = open_page()
+    visit.page.locator("#address textarea, #address input").fill("https://example.org/portrait.jpg")
+    visit.page.locator("#address textarea, #address input").press("Enter")
+    visit.page.wait_for_selector("#closeup img")
+
+
 # For every text in view: its color on the nearest painted background, as WCAG 2 counts contrast.
 LOW_CONTRAST = """() => {
   const parse = color => color.match(/[\\d.]+/g).map(Number)
@@ -875,6 +925,42 @@ def test_browser_a_damaged_file_is_named_in_words(open_page, tmp_path: Path) -> 
     visit.page.click("#run")
     visit.page.get_by_text("expected a whole photograph, got a damaged one").wait_for()
     assert visit.shown() == []
+
+
+def test_the_client_of_the_readme_runs(address: str, photo: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    for readme in ("README.md", "README.zh-CN.md"):
+        text = (Path(app.__file__).parent / readme).read_text(encoding="utf-8")
+        program = re.search(r"```py\n(.*?)```", text, re.DOTALL)[1]
+        monkeypatch.chdir(tmp_path)
+        shutil.copy(photo, "photo.jpg")
+        exec(compile(program.replace("http://127.0.0.1:7860/", address), readme, "exec"), {})
+        paths = [line for line in capsys.readouterr().out.splitlines() if line.endswith(".png")]
+        assert [Path(path).name for path in paths] == ["photo.cutout.png", "photo.composite.png"]
+
+
+def test_the_curl_of_the_readme_gets_a_zip(address: str, photo: Path) -> None:
+    text = (Path(app.__file__).parent / "README.md").read_text(encoding="utf-8")
+    with photo.open("rb") as file:
+        path = httpx.post(f"{address}gradio_api/upload", files={"files": ("photo.jpg", file)}).json()[0]
+    data = re.search(r"^DATA='(.*)'$", text, re.MULTILINE)[1].replace("'$FILE'", path)
+    event = httpx.post(f"{address}gradio_api/call/batch", content=data, headers={"Content-Type": "application/json"}).json()
+    answer = httpx.get(f"{address}gradio_api/call/batch/{event['event_id']}", timeout=60).text
+    assert "event: complete" in answer and "cutouts.zip" in answer
+
+
+def test_the_readme_lists_every_action(address: str) -> None:
+    actions = set(httpx.get(f"{address}gradio_api/info").json()["named_endpoints"])
+    for readme in ("README.md", "README.zh-CN.md"):
+        text = (Path(app.__file__).parent / readme).read_text(encoding="utf-8")
+        table = re.search(r"^\| (?:action|动作) .*?\n\n", text, re.MULTILINE | re.DOTALL)[0]
+        assert set(re.findall(r"`(/\w+)`", table)) == actions
+
+
+def test_mcp_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", "--mcp"])
+    monkeypatch.setattr(app, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"--mcp needs one more package: pip install 'gradio\[mcp\]'"):
+        app.main()
 
 
 @pytest.mark.parametrize("options", [[], ["--share"]])
