@@ -22,7 +22,7 @@ from shm.visualization import shrink
 EXAMPLES = sorted(Path(__file__).parent.parent.glob("examples/*.jpg"))
 MAX_MEGAPIXELS = 50.0
 MAX_MEGABYTES = 50
-SCREEN_SIDE = 1280
+SCREEN_SIDE = 1024
 """Longer side of what is shown, in pixels; the downloads have the photograph's own size."""
 KEEP_SECONDS = 1800
 """How long a visitor's mattes and files are kept, the latest `SESSIONS` visitors' only; a matte is 500 MB at the most."""

@@ -15,6 +15,7 @@ import torch
 import shm
 from panes.session import SCREEN_SIDE, fault, heed, read_upload, save_image, save_zip, show_image
 from panes.words import say
+from shm.compositing import parse_color
 from shm.editing import Edits, Scene, compose, edit_matte
 from shm.matte import to_depth
 from shm.people import People, find_people
@@ -69,6 +70,8 @@ class Choice:
         """Return the scene; until a picture is there, there is none."""
         kind = "transparent" if self.kind == "picture" and not self.picture else self.kind
         picture = read_upload(self.picture, language) if kind == "picture" else None
+        for color in {"color": [self.color], "gradient": [self.color, self.bottom]}.get(kind, []):
+            heed(language, parse_color, color)  # here, since what runs before it is used takes long
         placement = (self.scale / 100, self.right / 100, self.down / 100, self.color_match / 100, self.shadow / 100)
         return Scene(kind, self.color, self.bottom, self.blur / 200, self.name, picture, *placement)
 

@@ -368,9 +368,10 @@ def test_files_that_are_no_photographs_are_refused_in_words(client, photo, runs,
     assert runs == []
 
 
-def test_a_color_that_is_none_is_refused_in_words(client: Client, photo: Path) -> None:
+def test_a_color_that_is_none_is_refused_in_words(client: Client, photo: Path, runs: list[str]) -> None:
     with pytest.raises(AppError, match='expected "#rrggbb"'):
         client.predict(handle_file(photo), kind="color", color="octarine", api_name="/cut_out")
+    assert runs == []
 
 
 @pytest.mark.parametrize("extra", [{}, {"meta": {"_type": "gradio.FileData"}}], ids=["without meta", "with meta"])
