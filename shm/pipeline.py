@@ -109,6 +109,37 @@ class HumanMatting:
         yield "probabilities", probabilities.to(home)
         yield "labels", labels.to(home)
 
+        return (yield from self._stream_matting(image, detail, probabilities, working_size, home, seconds))
+
+    @torch.no_grad()
+    def stream_matting(self, image: torch.Tensor, probabilities: torch.Tensor) -> Generator[tuple[str, torch.Tensor], None, Report]:
+        """Yield alpha and foreground for a soft trimap that is there already, such as one that was painted on.
+
+        Args:
+            image: (1, 3, H, W), uint8, uint16, or floats in [0, 1].
+            probabilities: (1, 3, h, w) soft trimap, at any size.
+
+        Yields:
+            (name, tensor) for alpha and foreground, on the image's device.
+
+        Returns:
+            the report, without a time for the segmentation, which does not run.
+
+        Raises:
+            TypeError, ValueError: another type, shape or range, or more than one photograph.
+        """
+        home = check_photograph(image).device
+        probabilities, image = check("probabilities", probabilities, 3).to(self.device), image.to(self.device)
+        detail = resize_image(image, self.detail_size(*image.shape[-2:]))
+        size = tuple(probabilities.shape[-2:])
+        return (yield from self._stream_matting(image, detail, probabilities, size, home, {}))
+
+    def _stream_matting(
+        self, image: torch.Tensor, detail: torch.Tensor, probabilities: torch.Tensor, working_size: tuple[int, int],
+        home: torch.device, seconds: dict[str, float],
+    ) -> Generator[tuple[str, torch.Tensor], None, Report]:  # fmt: skip
+        """Yield alpha and foreground, given the image on the device, also at the detail size; seconds go on being noted."""
+        detail_size = tuple(detail.shape[-2:])
         with self.measure(seconds, "matting"):
             probabilities = resize(probabilities, detail_size)
             with self.autocast():

@@ -1,19 +1,24 @@
-"""Pictures for people to look at: the label map over the photograph, its legend, reduced copies for a screen."""
+"""Pictures for people to look at: the label map over the photograph, its legend, outlines of people, reduced copies."""
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
-from shm.filters import resize_image
+from shm.filters import box_mean, dilate, erode, resize, resize_image
 from shm.matte import check, to_depth
 
 GOLDEN_RATIO = 0.618034
 """Steps of this share of the color wheel never come back near a color that was used before."""
+
+
+DIGITS = ("111101101101111", "010110010010111", "111001111100111", "111001111001111", "101101111001001",
+          "111100111001111", "111100111101111", "111001001010010", "111101111101111", "111101111001111")  # fmt: skip
+"""0 to 9, five rows of three cells each."""
 
 
 @dataclass(frozen=True)
@@ -122,3 +127,75 @@ def shrink(tensor: torch.Tensor, *, side: int) -> torch.Tensor:
         return tensor
     size = tuple(max(1, round(length * scale)) for length in tensor.shape[-2:])
     return to_depth(resize_image(tensor, size, name="tensor"), tensor.dtype)
+
+
+def outline_people(image: torch.Tensor, labels: torch.Tensor, chosen: Collection[int]) -> torch.Tensor:
+    """Draw each person's outline and number over the photograph; those who are not chosen are grayed out.
+
+    Args:
+        image: (1, 3, H, W) floats in [0, 1], uint8 or uint16.
+        labels: (1, 1, h, w) integers, the number of the person at each pixel, 0 where nobody is, such as `People.labels`.
+        chosen: numbers of those who stay.
+
+    Returns:
+        (1, 3, H, W) uint8.
+
+    Raises:
+        ValueError: shapes that are not as above.
+    """
+    if labels.ndim != 4 or tuple(labels.shape[:2]) != (1, 1):
+        raise ValueError(f"labels: expected shape (1, 1, h, w), got {tuple(labels.shape)}")
+    result, size = check("image", image, channels=3), tuple(image.shape[-2:])
+    width = max(1, round(max(size) / 300))
+    for number in range(1, int(labels.max()) + 1):
+        mask = (resize((labels == number).float(), size) > 0.5).float()
+        color = torch.tensor(class_color(number)).view(1, 3, 1, 1) / 255
+        if number not in chosen:
+            gray = 0.35 + 0.5 * result.mean(dim=1, keepdim=True).expand_as(result)
+            result, color = torch.lerp(result, gray, mask), torch.full((1, 3, 1, 1), 0.5)
+        result = torch.lerp(result, color, dilate(mask, width) - erode(mask, width))
+        result = _draw_number(result, number, mask, color)
+    return to_depth(result, torch.uint8)
+
+
+def _draw_number(image: torch.Tensor, number: int, mask: torch.Tensor, color: torch.Tensor) -> torch.Tensor:
+    """Put a number, white on a plate of a color, over the deepest point of a mask (1, 1, H, W)."""
+    if not mask.any():
+        return image
+    cells = torch.stack([torch.tensor([int(cell) for cell in DIGITS[int(digit)]]).view(5, 3) for digit in str(number)])
+    cells = functional.pad(cells.float(), (0, 1)).permute(1, 0, 2).reshape(1, 1, 5, -1)
+    cells = functional.pad(cells, (2, 1, 2, 2))
+    side = max(1, round(max(image.shape[-2:]) / 180))
+    plate = cells.repeat_interleave(side, -2).repeat_interleave(side, -1)
+    if any(length > full for length, full in zip(plate.shape[-2:], image.shape[-2:])):
+        return image
+    depth = box_mean(mask, max(plate.shape[-2:])) + 1e-3 * mask
+    deepest = int(depth.argmax())
+    starts = [
+        min(max(0, middle - length // 2), full - length)
+        for middle, length, full in zip(divmod(deepest, image.shape[-1]), plate.shape[-2:], image.shape[-2:])
+    ]
+    result = image.clone()
+    rows, columns = (slice(start, start + length) for start, length in zip(starts, plate.shape[-2:]))
+    result[..., rows, columns] = torch.lerp(color.expand(-1, -1, *plate.shape[-2:]), torch.ones(1, 3, 1, 1), plate)
+    return result
+
+
+def find_close_up(alpha: torch.Tensor, *, side_fraction: float = 0.22) -> tuple[slice, slice]:
+    """Return the rows and columns of the square in which most is neither opaque nor transparent: mostly hair.
+
+    Args:
+        alpha: (1, 1, H, W) in [0, 1].
+        side_fraction: side of the square as a fraction of the longer side; it is cut to the picture.
+
+    >>> find_close_up(torch.tensor([[[[0.0, 0.0, 0.0, 0.5, 0.4, 1.0]]]]), side_fraction=0.34)
+    (slice(0, 1, None), slice(3, 5, None))
+    """
+    height, width = alpha.shape[-2:]
+    side = max(1, round(side_fraction * max(height, width)))
+    rows, columns = min(side, height), min(side, width)
+    softness = check("alpha", alpha, 1) * (1 - check("alpha", alpha, 1))
+    sums = functional.pad(softness.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
+    inside = sums[..., rows:, columns:] - sums[..., :-rows, columns:] - sums[..., rows:, :-columns] + sums[..., :-rows, :-columns]
+    top, left = divmod(int(inside.argmax()), inside.shape[-1])
+    return slice(top, top + rows), slice(left, left + columns)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import shutil
 import socket
 import struct
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 
 import httpx
@@ -20,15 +23,25 @@ import pytest
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
+from PIL import Image, ImageColor, ImageOps
 from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 
 import app
 import shm
-from shm.compositing import place_people
+from panes import session
+from panes.errors import CHINESE_ERRORS
+from panes.view import Choice
+from panes.words import WORDS
+from shm.compositing import blur_background, composite, make_gradient, parse_color
+from shm.edges import feather, keep_connected, shift_edge
+from shm.editing import LOOKS, Scene, compose
+from shm.id_photo import Head
 from shm.matte import to_depth
 from shm.matting import MattingConfig, MattingHead
+from shm.people import find_people
 from shm.segmentation import PRESETS
+from shm.touch_up import BRUSHES
+from shm.trimap import hard_trimap
 
 # Gradio's own, at import and in its threads.
 pytestmark = [
@@ -36,10 +49,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-STAGES = ("segmentation", "trimap", "alpha", "composite")
+STAGES = ("segmentation", "trimap", "alpha", "foreground", "composite", "closeup")
 GIANT = b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 20000, 20000, 1, 24, 0, 0, 0, 0, 0, 0)
 """The header of a picture that would take 1.2 GB."""
-TRANSPARENT = ("transparent", "#000000", None)
+
+
+CHOSEN = ["#000000", "#000000", 4, "studio", None, 100, 0, 0, 0, 0, 0, 0, True, False, [], "composite"]
+"""What the controls after the first hold."""
 
 
 @pytest.fixture(scope="session")
@@ -133,18 +149,17 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def read_pixels(path: str | Path, mode: str) -> torch.Tensor:
+def read_pixels(path: str | Path, mode: str, kind: str = "PNG") -> torch.Tensor:
     """Return a file's pixels as they are, (1, C, H, W)."""
     with Image.open(path) as image:
-        assert (image.format, image.mode) == ("PNG", mode)
+        assert (image.format, image.mode) == (kind, mode)
         return torch.from_numpy(np.atleast_3d(np.array(image))).permute(2, 0, 1)[None]
 
 
 def read_answer(values: tuple) -> dict:
-    """Name what an endpoint returned."""
-    captions, files = (f"{stage}_caption" for stage in STAGES), ("cutout_file", "alpha_file", "composite_file")
-    names = ("status", "slider", *STAGES, *captions, *files)
-    return dict(zip(names, values, strict=True))
+    """Name what the first tab's endpoints returned."""
+    captions = (f"{stage}_caption" for stage in STAGES)
+    return dict(zip(("status", "slider", *STAGES, *captions, "outline", "who"), values, strict=True))
 
 
 def file_of(value: str | dict | None) -> str | None:
@@ -152,72 +167,185 @@ def file_of(value: str | dict | None) -> str | None:
     return value.get("value") if isinstance(value, dict) else value
 
 
+def cut_out(client: Client, photo: Path, **choice: object) -> dict:
+    return read_answer(client.predict(handle_file(photo), **choice, api_name="/cut_out"))
+
+
 def test_stages_arrive_one_after_another_each_yield_whole(client: Client, photo: Path, matte: shm.Matte, opened) -> None:
-    job = client.submit(handle_file(photo), *TRANSPARENT, api_name="/cut_out")
+    job = client.submit(handle_file(photo), api_name="/cut_out")
     job.result(timeout=60)
     answers = [read_answer(values) for values in job.outputs()]
     seen = [[stage for stage in STAGES if answer[stage]] for answer in answers]
-    assert seen == [list(STAGES[:count]) for count in (0, 1, 2, 3, 4, 4)]
+    assert seen == [list(STAGES[:count]) for count in (0, 1, 2, 3, 4, 6)]
     for stages, answer in zip(seen, answers):
         assert [stage for stage in STAGES if answer[f"{stage}_caption"]] == stages
-        for stage in stages:
+        for stage in stages[:5]:
             assert " ms</strong> on cpu, float32" in answer[f"{stage}_caption"]
-    assert [bool(file_of(answer["cutout_file"])) for answer in answers] == [False] * 5 + [True]
     last = answers[-1]
     assert "Done in" in last["status"] and "refined at full resolution" in last["alpha_caption"]
     assert all(name in last["segmentation_caption"] for name in {matte.class_names[label] for label in matte.labels.unique()})
     assert len(opened) == 1
 
 
+def test_every_choice_has_a_name_and_a_default_in_the_api(address: str) -> None:
+    info = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
+    names = [field.name for field in fields(Choice)]
+    for endpoint, first in (("/cut_out", ["photo"]), ("/edit", []), ("/download", ["file"])):
+        parameters = info[endpoint]["parameters"]
+        assert [parameter["parameter_name"] for parameter in parameters] == first + names
+        assert all(parameter["parameter_has_default"] for parameter in parameters[len(first) :]), endpoint
+    assert "__i18n__" not in json.dumps(info) and "translation_metadata" not in json.dumps(info)
+    for endpoint in info.values():
+        assert all(isinstance(part["label"], str) for part in endpoint["parameters"] + endpoint["returns"])
+
+
 def test_downloads_hold_every_byte(client: Client, photo: Path, matte: shm.Matte) -> None:
-    last = read_answer(client.predict(handle_file(photo), *TRANSPARENT, api_name="/cut_out"))
-    assert Path(file_of(last["cutout_file"])).name == "portrait.cutout.png"
-    assert Path(file_of(last["alpha_file"])).name == "portrait.alpha.png"
-    assert file_of(last["composite_file"]) is None
+    cut_out(client, photo)
     assert tuple(matte.image.shape) == (1, 3, 120, 160)
-    assert torch.equal(read_pixels(file_of(last["cutout_file"]), "RGBA"), shm.cutout(matte))
-    assert torch.equal(read_pixels(file_of(last["alpha_file"]), "L"), to_depth(matte.alpha, torch.uint8))
+    green = {"kind": "color", "color": "#00b140"}
+    expected = {
+        "cutout": ("portrait.cutout.png", "RGBA", shm.cutout(matte)),
+        "alpha": ("portrait.alpha.png", "L", to_depth(matte.alpha, torch.uint8)),
+        "trimap": ("portrait.trimap.png", "L", to_depth(hard_trimap(matte.probabilities, (120, 160)), torch.uint8)),
+        "png": ("portrait.composite.png", "RGB", compose(matte, Scene(**green))),
+    }
+    for file, (name, mode, pixels) in expected.items():
+        path = client.predict(file, **green, api_name="/download")
+        assert Path(path).name == name
+        assert torch.equal(read_pixels(path, mode), pixels)
+    path = client.predict("alpha16", api_name="/download")
+    assert Path(path).name == "portrait.alpha16.png"
+    assert torch.equal(read_pixels(path, "I;16").to(torch.int32), to_depth(matte.alpha, torch.uint16).to(torch.int32))
+    path = client.predict("jpeg", **green, api_name="/download")
+    assert Path(path).name == "portrait.composite.jpg" and read_pixels(path, "RGB", "JPEG").shape == (1, 3, 120, 160)
+    with zipfile.ZipFile(client.predict("zip", **green, api_name="/download")) as archive:
+        assert set(archive.namelist()) == {name for name, *_ in expected.values()} | {"portrait.alpha16.png", Path(path).name}
+    with zipfile.ZipFile(client.predict("zip", api_name="/download")) as archive:
+        assert not any("composite" in name for name in archive.namelist())
+
+
+def test_downloads_need_something_to_download(address: str, photo: Path) -> None:
+    client = Client(address, verbose=False)
+    with pytest.raises(AppError, match="Cut out a photograph first"):
+        client.predict("cutout", api_name="/download")
+    cut_out(client, photo)
+    with pytest.raises(AppError, match="Choose a background first"):
+        client.predict("png", api_name="/download")
+    with pytest.raises(AppError, match='Expected a file of cutout, .* got "gif"'):
+        client.predict("gif", api_name="/download")
 
 
 def test_another_background_runs_no_network(client: Client, photo: Path, matte: shm.Matte, runs: list[str]) -> None:
-    client.predict(handle_file(photo), *TRANSPARENT, api_name="/cut_out")
+    cut_out(client, photo)
     assert runs == ["segmenter", "head"]
-    for kind, color, picture, backdrop in (
-        ("color", "#3366ff", None, app.parse_color("#3366ff")),
-        ("blur", "", None, "blur"),
-        ("picture", "", handle_file(app.EXAMPLES[0]), shm.read_image(app.EXAMPLES[0])),
+    red, blue = parse_color("#ff0000"), parse_color("#0000ff")
+    for choice, background in (
+        ({"kind": "color", "color": "#ff0000"}, red),
+        ({"kind": "gradient", "color": "#ff0000", "bottom": "#0000ff"}, make_gradient(red, blue, (120, 160))),
+        ({"kind": "blur", "blur": 10}, blur_background(matte.image, matte.alpha, strength_fraction=0.05)),
     ):
-        answer = read_answer(client.predict(kind, color, picture, api_name="/change_background"))
-        assert Path(file_of(answer["composite_file"])).name == "portrait.composite.png"
-        assert torch.equal(read_pixels(file_of(answer["composite_file"]), "RGB"), place_people(matte, backdrop))
+        answer = read_answer(client.predict(**choice, api_name="/edit"))
         assert "no network ran again" in answer["composite_caption"]
-    answer = read_answer(client.predict(*TRANSPARENT, api_name="/change_background"))
-    assert file_of(answer["composite_file"]) is None
+        path = client.predict("png", **choice, api_name="/download")
+        assert torch.equal(read_pixels(path, "RGB"), composite(matte.foreground, matte.alpha, background))
+    for choice, scene in (
+        ({"kind": "gallery", "name": "city"}, Scene("gallery", name="city")),
+        ({"kind": "picture", "picture": handle_file(app.EXAMPLES[0])}, Scene("picture", picture=shm.read_image(app.EXAMPLES[0]))),
+    ):
+        placed = replace(scene, scale=0.5, right=0.2, down=-0.1, color_match=0.6, shadow_opacity=0.3)
+        moved = {"scale": 50, "right": 20, "down": -10, "color_match": 60, "shadow": 30}
+        for more, expected in (({}, scene), (moved, placed)):
+            path = client.predict("png", **choice, **more, api_name="/download")
+            assert torch.equal(read_pixels(path, "RGB"), compose(matte, expected))
     assert runs == ["segmenter", "head"]
+
+
+def test_edges_and_looks_run_no_network(client: Client, photo: Path, matte: shm.Matte, runs: list[str]) -> None:
+    before = cut_out(client, photo)
+    runs.clear()
+    for choice, alpha in (
+        ({"shift": -3}, shift_edge(matte.alpha, -3)),
+        ({"feather": 8}, feather(matte.alpha, 8)),
+        ({"connected": True}, keep_connected(matte.alpha)),
+    ):
+        path = client.predict("alpha", **choice, api_name="/download")
+        assert torch.equal(read_pixels(path, "L"), to_depth(alpha, torch.uint8))
+    cutout = read_pixels(client.predict("cutout", clean=False, api_name="/download"), "RGBA")
+    assert torch.equal(cutout[:, :3], matte.image)
+    for look in LOOKS:
+        answer = read_answer(client.predict(look=look, feather=2, api_name="/edit"))
+        assert answer["slider"][1] != before["slider"][1]
+    assert runs == []
 
 
 def test_large_photographs_are_shown_reduced_and_saved_whole(client: Client, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(app, "SCREEN_SIDE", 64)
+    for module in (session, sys.modules["panes.stages"], sys.modules["panes.view"]):
+        monkeypatch.setattr(module, "SCREEN_SIDE", 64)
     shm.write_image(tmp_path / "wide.png", torch.rand(1, 3, 50, 200, generator=torch.Generator().manual_seed(0)))
-    last = read_answer(client.predict(handle_file(tmp_path / "wide.png"), "blur", "", None, api_name="/cut_out"))
-    sizes = [Image.open(path).size for path in (*last["slider"], *(last[stage] for stage in STAGES))]
+    last = cut_out(client, tmp_path / "wide.png", kind="blur")
+    sizes = [Image.open(path).size for path in (*last["slider"], *(last[stage] for stage in STAGES[:5]))]
     assert set(sizes) == {(64, 16)}
-    assert read_pixels(file_of(last["composite_file"]), "RGB").shape == (1, 3, 50, 200)
+    assert read_pixels(client.predict("png", kind="blur", api_name="/download"), "RGB").shape == (1, 3, 50, 200)
 
 
 def test_a_visible_note_where_nobody_is_found(client: Client, photo: Path, matting: shm.HumanMatting) -> None:
     *_, last = (module for module in matting.segmenter.modules() if isinstance(module, torch.nn.Conv2d))
     bias = last.bias.data.clone()
     last.bias.data += torch.tensor([1000.0, 0.0, 0.0])
-    answer = read_answer(client.predict(handle_file(photo), *TRANSPARENT, api_name="/cut_out"))
+    answer = cut_out(client, photo)
     last.bias.data = bias
     assert "Nobody was found" in answer["status"]
-    assert read_pixels(file_of(answer["alpha_file"]), "L").max() == 0
+    assert read_pixels(client.predict("alpha", api_name="/download"), "L").max() == 0
 
 
 def test_no_photograph_is_said(client: Client) -> None:
     with pytest.raises(AppError, match="Choose a photograph first"):
-        client.predict(None, *TRANSPARENT, api_name="/cut_out")
+        client.predict(None, api_name="/cut_out")
+
+
+def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def get(url: str) -> httpx.Response:
+        status = 404 if "gone" in url else 200
+        return httpx.Response(status, content=photo.read_bytes(), request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
+    path = client.predict("https://example.org/pictures/portrait.jpg?size=2", api_name="/fetch")
+    assert Path(path).name == "portrait.jpg" and Path(path).read_bytes() == photo.read_bytes()
+    with pytest.raises(AppError, match="No photograph could be fetched from https://example.org/gone.jpg"):
+        client.predict("https://example.org/gone.jpg", api_name="/fetch")
+    monkeypatch.setattr(session, "MAX_MEGABYTES", 0)
+    with pytest.raises(AppError, match="at most 0 megabytes"):
+        client.predict("https://example.org/portrait.jpg", api_name="/fetch")
+
+
+@pytest.mark.parametrize("address_asked", ["http://127.0.0.1:9/a.jpg", "http://localhost/a.jpg", "file:///etc/hosts", "ftp://a/b", ""])
+def test_this_computer_s_own_network_is_not_fetched_from(client: Client, address_asked: str) -> None:
+    with pytest.raises(AppError, match="No photograph could be fetched"):
+        client.predict(address_asked, api_name="/fetch")
+
+
+def test_errors_and_sentences_are_in_the_reader_s_language(address: str, photo: Path, tmp_path: Path) -> None:
+    client = Client(address, verbose=False, headers={"accept-language": "zh-CN,zh;q=0.9"})
+    with pytest.raises(AppError, match="请先选择照片"):
+        client.predict(None, api_name="/cut_out")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    with pytest.raises(AppError, match="empty.jpg：需要照片，但文件是空的"):
+        client.predict(handle_file(tmp_path / "empty.jpg"), api_name="/cut_out")
+    answer = cut_out(client, photo)
+    assert "完成，用时" in answer["status"] and "毫秒" in answer["segmentation_caption"]
+
+
+def test_every_error_of_a_picture_has_a_chinese_sentence() -> None:
+    library = "".join(path.read_text(encoding="utf-8") for path in (Path(app.__file__).parent / "shm").glob("*.py"))
+    codes = set(re.findall(r'(?:_error|ImageError)\(\s*"([a-z_]+)"', library)) | {"is_a_folder", "not_a_folder", "unreadable"}
+    assert codes | {"refused"} == set(CHINESE_ERRORS)
+
+
+def test_both_languages_say_everything_with_the_same_values() -> None:
+    for key, (english, chinese) in WORDS.items():
+        assert english and chinese, key
+        values = [set(re.findall(r"\{(\w+)", text)) for text in (english, chinese)]
+        assert values[0] == values[1], key
 
 
 @pytest.mark.parametrize(
@@ -234,15 +362,16 @@ def test_files_that_are_no_photographs_are_refused_in_words(client, photo, runs,
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(AppError, match=sentence):
-        client.predict(handle_file(path), *TRANSPARENT, api_name="/cut_out")
+        client.predict(handle_file(path), api_name="/cut_out")
     with pytest.raises(AppError, match=sentence):
-        client.predict(handle_file(photo), "picture", "", handle_file(path), api_name="/cut_out")
+        client.predict(handle_file(photo), kind="picture", picture=handle_file(path), api_name="/cut_out")
     assert runs == []
 
 
-def test_a_color_that_is_none_is_refused_in_words(client: Client, photo: Path) -> None:
+def test_a_color_that_is_none_is_refused_in_words(client: Client, photo: Path, runs: list[str]) -> None:
     with pytest.raises(AppError, match='expected "#rrggbb"'):
-        client.predict(handle_file(photo), "color", "octarine", None, api_name="/cut_out")
+        client.predict(handle_file(photo), kind="color", color="octarine", api_name="/cut_out")
+    assert runs == []
 
 
 @pytest.mark.parametrize("extra", [{}, {"meta": {"_type": "gradio.FileData"}}], ids=["without meta", "with meta"])
@@ -255,7 +384,7 @@ def test_only_files_in_the_upload_folder_are_opened(address: str, tmp_path: Path
     mine = {"path": str(uploads / "mine.jpg"), "meta": {"_type": "gradio.FileData"}}
     for path in (tmp_path / "secret.jpg", uploads / ".." / tmp_path.name / "secret.jpg", uploads / "link.jpg"):
         theirs = {"path": str(path)} | extra
-        data = [theirs, "blur", "", None] if place == "photo" else [mine, "picture", "", theirs]
+        data = [theirs, "blur", *CHOSEN] if place == "photo" else [mine, "picture", *CHOSEN[:4], theirs, *CHOSEN[5:]]
         call = httpx.post(f"{address}gradio_api/call/cut_out", json={"data": data})
         answer = httpx.get(f"{address}gradio_api/call/cut_out/{call.json()['event_id']}", timeout=60)
         assert "event: error" in answer.text and "event: complete" not in answer.text
@@ -298,6 +427,18 @@ class Page:
         """Return the stages whose picture is there."""
         return [stage for stage in STAGES if self.page.locator(f"#{stage} img").count()]
 
+    def wait_for_another(self, selector: str, source: str) -> None:
+        """Wait until a picture is not the one it was, and whole."""
+        script = "([selector, source]) => { const image = document.querySelector(selector); return image && image.src != source && image.complete }"
+        self.page.wait_for_function(script, arg=[selector, source])
+
+    @contextmanager
+    def another(self, selector: str) -> Iterator[None]:
+        """Expect that what is done inside brings another picture."""
+        source = self.page.locator(selector).evaluate("image => image.src")
+        yield
+        self.wait_for_another(selector, source)
+
     def close(self) -> None:
         self.context.close()
         assert self.faults == []
@@ -332,9 +473,9 @@ def test_browser_upload_stages_background_downloads(open_page, photo, matte, mat
     page = visit.page
     page.set_input_files("#photo input[type=file]", photo)
     page.wait_for_selector("#photo img")
-    assert page.locator("#cut-out-file").is_disabled()
+    assert page.locator("#cutout-file").is_disabled()
     page.click("#run")
-    for count, status in ((0, "Finding people"), (2, "Separating hair"), (3, "own color back"), (4, "Done in")):
+    for count, status in ((0, "Finding people"), (2, "Separating hair"), (3, "own color back"), (6, "Done in")):
         page.get_by_text(status).wait_for()
         if count:
             page.wait_for_selector(f"#{STAGES[count - 1]} img")
@@ -343,23 +484,358 @@ def test_browser_upload_stages_background_downloads(open_page, photo, matte, mat
     assert page.locator("#slider img").count() == 2
 
     with page.expect_download() as download:
-        page.click("#cut-out-file:not(:disabled)")
+        page.click("#cutout-file:not(:disabled)")
     assert download.value.suggested_filename == "portrait.cutout.png"
     download.value.save_as(tmp_path / "cutout.png")
     assert torch.equal(read_pixels(tmp_path / "cutout.png", "RGBA"), shm.cutout(matte))
 
-    first = page.locator("#composite img").get_attribute("src")
+    first = page.locator("#composite img").evaluate("image => image.src")
     page.get_by_label("Blurred").check()
-    page.wait_for_function("first => document.querySelector('#composite img').src != first", arg=first)
+    visit.wait_for_another("#composite img", first)
     with page.expect_download() as download:
-        page.click("#composite-file:not(:disabled)")
+        page.click("#png-file")
     download.value.save_as(tmp_path / "composite.png")
-    assert torch.equal(read_pixels(tmp_path / "composite.png", "RGB"), place_people(matte, "blur"))
-    page.get_by_label("Picture").check()
-    page.set_input_files("#picture input[type=file]", app.EXAMPLES[1])
-    page.wait_for_selector("#picture img")
-    page.get_by_label("Color").check()
-    page.wait_for_selector("#color button")
+    assert download.value.suggested_filename == "portrait.composite.png"
+    blurred = compose(matte, Scene("blur", blur_fraction=4 / 200))
+    assert torch.equal(read_pixels(tmp_path / "composite.png", "RGB"), blurred)
+
+
+def run(visit: Page, photo: Path) -> None:
+    """Cut out a photograph on a page."""
+    visit.page.set_input_files("#photo input[type=file]", photo)
+    visit.page.wait_for_selector("#photo img")
+    visit.page.click("#run")
+    visit.page.wait_for_selector("#closeup img")
+    visit.page.wait_for_selector("#cutout-file:not(:disabled)")
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_browser_every_background_and_look_shows(open_page, photo: Path, runs, locale: str) -> None:
+    visit = open_page(locale=locale)
+    page = visit.page
+    run(visit, photo)
+    runs.clear()
+    word = {key: both[locale == "zh-CN"] for key, both in WORDS.items()}
+    for kind in ("color", "gradient", "blur", "gallery"):
+        with visit.another("#composite img"):
+            page.locator("#kind").get_by_label(word[kind], exact=True).check()
+    with visit.another("#composite img"):
+        page.locator("#scene").get_by_label(word["aurora"]).check()
+    page.locator("#kind").get_by_label(word["picture"], exact=True).check()
+    with visit.another("#composite img"):
+        page.set_input_files("#picture input[type=file]", app.EXAMPLES[1])
+    page.locator("#kind").get_by_label(word["blur"], exact=True).check()
+    with visit.another("#composite img"):
+        page.locator("#blur input[type=range]").press("ArrowRight")
+    for look in ("checkerboard", "black", "white", "green", "alpha", "composite"):
+        with visit.another("#slider img.fixed"):
+            page.locator("#look").get_by_label(word[look], exact=True).check()
+    assert runs == []
+
+
+def test_browser_colors_are_picked(open_page, photo: Path) -> None:
+    visit = open_page()
+    run(visit, photo)
+    visit.page.get_by_label("Gradient").check()
+    for picker in ("#color", "#bottom"):
+        visit.page.locator(f"{picker} button").first.click()
+        with visit.another("#composite img"):
+            visit.page.locator(f"{picker} .color-gradient").click(position={"x": 90, "y": 30})
+        visit.page.mouse.click(5, 5)
+
+
+def test_browser_placement_and_edge_change_the_picture_and_reset(open_page, photo: Path, runs) -> None:
+    visit = open_page()
+    page = visit.page
+    run(visit, photo)
+    runs.clear()
+    with visit.another("#composite img"):
+        page.get_by_label("Scenes").check()
+    page.get_by_role("tab", name="Place and light").click()
+    for slider in ("scale", "right", "down", "color-match", "shadow"):
+        with visit.another("#composite img"):
+            page.locator(f"#{slider} input[type=range]").press("ArrowRight")
+    page.get_by_role("tab", name="Edge").click()
+    for slider in ("shift", "feather"):
+        with visit.another("#composite img"):
+            page.locator(f"#{slider} input[type=range]").press("ArrowRight")
+    for box in ("clean", "connected"):
+        with visit.another("#composite img"):
+            page.locator(f"#{box} input").click()
+    with visit.another("#composite img"):
+        page.click("#reset")
+    assert page.locator("#shift input[type=number]").input_value() == "0"
+    assert page.locator("#clean input").is_checked() and not page.locator("#connected input").is_checked()
+    assert runs == []
+
+
+def make_stand(*places: tuple[float, float]):
+    """Return a stream in which people stand between these shares of the width."""
+
+    def stream(image: torch.Tensor) -> Iterator:
+        alpha = torch.zeros(1, 1, *image.shape[-2:])
+        for start, stop in places:
+            alpha[..., alpha.shape[-2] // 4 :, int(start * alpha.shape[-1]) : int(stop * alpha.shape[-1])] = 1
+        yield "probabilities", torch.cat([1 - alpha, alpha, 0 * alpha], dim=1)
+        yield "labels", alpha.long()
+        yield "alpha", alpha
+        yield "foreground", image
+        seconds = dict.fromkeys(("segmentation", "matting", "refinement", "foreground"), 0.1)
+        return shm.Report("cpu", "float32", (8, 8), (8, 8), 0.5, seconds)
+
+    return stream
+
+
+@pytest.fixture
+def two_people(matting: shm.HumanMatting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the photograph, two people stand in it."""
+    monkeypatch.setattr(matting, "stream", make_stand((0.1, 0.4), (0.6, 0.9)))
+
+
+def test_people_are_chosen_by_number(client: Client, photo: Path, two_people: None) -> None:
+    answer = cut_out(client, photo)
+    assert answer["who"]["value"] == [] and [name for name, _ in answer["who"]["choices"]] == ["Person 1", "Person 2"]
+    alpha = read_pixels(client.predict("alpha", left_out=[1], api_name="/download"), "L")
+    assert alpha[..., :70].max() == 0 and alpha[..., 120:140].min() < alpha[..., 120:140].max() == 255
+    assert read_pixels(client.predict("alpha", left_out=[1, 2], api_name="/download"), "L").max() == 0
+
+
+def test_browser_a_click_leaves_a_person_out_and_takes_them_back(open_page, photo: Path, two_people: None) -> None:
+    visit = open_page()
+    page = visit.page
+    run(visit, photo)
+    page.get_by_role("tab", name="Who").click()
+    page.wait_for_selector("#outline img")
+    boxes = page.locator("#left-out input")
+    assert boxes.count() == 2
+    for expected in (True, False):
+        box = page.locator("#outline img").bounding_box()
+        with visit.another("#composite img"):
+            page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.7 * box["height"])
+        assert (boxes.nth(0).is_checked(), boxes.nth(1).is_checked()) == (False, expected)
+    with visit.another("#composite img"):
+        boxes.nth(0).check()
+
+
+def paint(photo: Path, color: str, rows: slice) -> dict:
+    """Return what an editor sends: one stroke over some rows."""
+    with Image.open(photo) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGBA")
+    layer = np.zeros((*upright.size[::-1], 4), dtype=np.uint8)
+    layer[rows] = (*ImageColor.getrgb(color), 255)
+    folder = photo.parent
+    upright.save(folder / "background.png")
+    Image.fromarray(layer).save(folder / "layer.png")
+    background = handle_file(folder / "background.png")
+    return {"background": background, "layers": [handle_file(folder / "layer.png")], "composite": background}
+
+
+def test_strokes_are_certain_undone_and_done_again(address: str, photo: Path, matte: shm.Matte, runs: list[str]) -> None:
+    client = Client(address, verbose=False)
+    with pytest.raises(AppError, match="Cut out a photograph first"):
+        client.predict(paint(photo, BRUSHES["keep"], slice(0, 9)), api_name="/touch_up")
+    cut_out(client, photo)
+    runs.clear()
+
+    def read_alpha() -> torch.Tensor:
+        return read_pixels(client.predict("alpha", api_name="/download"), "L")
+
+    first = read_alpha()
+    answer = read_answer(client.predict(paint(photo, BRUSHES["keep"], slice(0, 40)), api_name="/touch_up"))
+    assert "the segmentation did not run" in answer["status"] and runs == ["head"]
+    kept = read_alpha()
+    assert kept[..., :36, :].min() > 250 > first[..., :36, :].max()
+    client.predict(paint(photo, BRUSHES["remove"], slice(60, 120)), api_name="/touch_up")
+    both = read_alpha()
+    assert both[..., 70:, :].max() < 5 and both[..., :36, :].min() > 250
+    for endpoint, expected in (("/undo", kept), ("/undo", first), ("/redo", kept), ("/redo", both), ("/undo", kept)):
+        client.predict(api_name=endpoint)
+        assert torch.equal(read_alpha(), expected), endpoint
+    with pytest.raises(AppError, match="Paint on the photograph first"):
+        client.predict(paint(photo, BRUSHES["keep"], slice(0, 0)), api_name="/touch_up")
+
+
+def test_browser_a_stroke_changes_the_alpha_and_is_undone(open_page, photo: Path) -> None:
+    visit = open_page()
+    page = visit.page
+    run(visit, photo)
+    page.get_by_role("tab", name="Touch up").click()
+    page.wait_for_selector("#brush canvas >> nth=-1")
+    page.wait_for_timeout(1500)
+    page.locator("#brush").evaluate("element => element.scrollIntoView({block: 'center', behavior: 'instant'})")
+    box = page.locator("#brush canvas").last.bounding_box()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=8)
+    page.mouse.up()
+    for button in ("apply", "undo", "redo"):
+        with visit.another("#alpha img"):
+            page.click(f"#{button}")
+    page.get_by_text("the segmentation did not run").wait_for()
+
+
+def test_browser_every_file_is_saved_under_the_photograph_s_name(open_page, photo: Path, tmp_path: Path) -> None:
+    visit = open_page()
+    run(visit, photo)
+    with visit.another("#composite img"):
+        visit.page.get_by_label("Scenes").check()
+    names = []
+    for file in ("cutout", "png", "jpeg", "alpha", "alpha16", "trimap", "zip"):
+        with visit.page.expect_download() as download:
+            visit.page.click(f"#{file}-file")
+        names.append(download.value.suggested_filename)
+    endings = ("cutout.png", "composite.png", "composite.jpg", "alpha.png", "alpha16.png", "trimap.png", "zip")
+    assert names == [f"portrait.{ending}" for ending in endings]
+
+
+def test_id_photos_have_their_size_and_need_the_networks_once(client: Client, two_people: None, photo: Path, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(sys.modules["panes.id_photo"], "find_people", lambda *values: seen.append(1) or find_people(*values))
+    monkeypatch.setattr(sys.modules["panes.id_photo"], "find_head", lambda alpha: Head(30, 60, 40, 20))
+    status, picture, sheet, photo_file, sheet_file = client.predict(handle_file(photo), api_name="/id_photo")
+    assert "35 × 45 mm, 413 × 531 px" in status
+    for file, name, size in ((photo_file, "portrait.id.jpg", (413, 531)), (sheet_file, "portrait.sheet.jpg", (1800, 1200))):
+        with Image.open(file_of(file)) as image:
+            assert (Path(file_of(file)).name, image.size, image.info["dpi"]) == (name, size, (300, 300))
+    blue = client.predict(handle_file(photo), background="blue", format="2x2 inch", paper="A4", api_name="/id_photo")
+    with Image.open(file_of(blue[3])) as image:
+        assert image.size == (600, 600) and abs(np.array(image.getpixel((2, 2))) - (67, 142, 219)).max() < 4
+    custom = {"format": "custom", "width_mm": 40, "height_mm": 60, "dpi": 254, "background": "own_color", "own_color": "#ff00ff"}
+    made = client.predict(handle_file(photo), **custom, zoom=80, right=5, down=5, api_name="/id_photo")
+    with Image.open(file_of(made[3])) as image:
+        assert image.size == (400, 600)
+    with pytest.raises(AppError, match="width_mm: expected 5 .. 300, got 4"):
+        client.predict(handle_file(photo), format="custom", width_mm=4, api_name="/id_photo")
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "english", "chinese"), [((0.0, 1.0), "expected a whole head", "没有找到完整的头部"), ((0.0, 0.0), "got nobody", "没有找到人")]
+)
+def test_a_missing_head_is_said_in_both_languages(address, photo, matting, monkeypatch, place, english, chinese) -> None:
+    monkeypatch.setattr(matting, "stream", make_stand(place))
+    for language, sentence in (("en", english), ("zh-CN", chinese)):
+        client = Client(address, verbose=False, headers={"accept-language": language})
+        with pytest.raises(AppError, match=sentence):
+            client.predict(handle_file(photo), api_name="/id_photo")
+
+
+def test_browser_an_id_photo_is_one_click_and_every_control_changes_it(open_page, two_people: None, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules["panes.id_photo"], "find_head", lambda alpha: Head(100, 200, 200, 80))
+    visit = open_page()
+    page = visit.page
+    page.get_by_role("tab", name="ID photo").click()
+    page.locator("#id-inputs .gallery-item").first.click()
+    page.wait_for_selector("#sheet img")
+    for label in ("2 × 2 inch", "1 inch (25 × 35 mm)", "2 inch (35 × 49 mm)", "Blue", "Red", "Gray"):
+        with visit.another("#id-photo img"):
+            page.get_by_label(label, exact=True).check()
+    for slider in ("zoom", "id-right", "id-down"):
+        with visit.another("#id-photo img"):
+            page.locator(f"#{slider} input[type=range]").press("ArrowRight")
+    with visit.another("#sheet img"):
+        page.get_by_label("A4").check()
+    page.get_by_label("Custom").check()
+    with visit.another("#id-photo img"):
+        page.locator("#width-mm input").fill("50")
+    page.locator("#id-background").get_by_label("Own color").check()
+    with visit.another("#id-photo img"):
+        page.locator("#own-color button").first.click()
+        page.locator("#own-color .color-gradient").click(position={"x": 90, "y": 30})
+    for file, name in (("photo", "astronaut.id.jpg"), ("sheet", "astronaut.sheet.jpg")):
+        with page.expect_download() as download:
+            page.click(f"#{file}-file:not(:disabled)", force=True)
+        assert download.value.suggested_filename == name
+
+
+def test_a_batch_lists_failures_and_leaves_the_others(client: Client, photo: Path, tmp_path: Path, matte: shm.Matte) -> None:
+    (tmp_path / "page.png").write_bytes(b"<html>")
+    shutil.copy(photo, tmp_path / "portrait.jpeg")
+    files = [handle_file(path) for path in (photo, tmp_path / "page.png", tmp_path / "portrait.jpeg")]
+    job = client.submit(files, api_name="/batch")
+    status, gallery, failed, archive = job.result(timeout=60)
+    assert [len(values[1]) for values in job.outputs()] == [0, 1, 1, 2, 2]
+    assert "2 of 3 cut out" in status and [entry["caption"] for entry in gallery] == ["portrait.jpg", "portrait.jpeg"]
+    assert failed.count("<li>") == 1 and "page.png: expected a photograph" in failed
+    with zipfile.ZipFile(file_of(archive)) as packed:
+        assert packed.namelist() == ["portrait.png", "portrait.jpeg.png"]
+        packed.extract("portrait.png", tmp_path)
+    assert torch.equal(read_pixels(tmp_path / "portrait.png", "RGBA"), shm.cutout(matte))
+
+
+def test_a_batch_needs_photographs_and_has_a_limit(client: Client, photo: Path) -> None:
+    with pytest.raises(AppError, match="Choose photographs first"):
+        client.predict(None, api_name="/batch")
+    with pytest.raises(AppError, match="at most 100 photographs, got 101"):
+        client.predict([handle_file(photo)] * 101, api_name="/batch")
+
+
+def test_browser_a_batch_can_be_stopped_and_keeps_what_is_done(open_page, photo: Path, tmp_path, matting, monkeypatch) -> None:
+    gate, stream = threading.Semaphore(2), matting.stream
+
+    def gated(image: torch.Tensor) -> Iterator:
+        assert gate.acquire(timeout=30)
+        return (yield from stream(image))
+
+    monkeypatch.setattr(matting, "stream", gated)
+    paths = [shutil.copy(photo, tmp_path / f"photo{number}.jpg") for number in range(4)]
+    page = open_page().page
+    page.get_by_role("tab", name="Batch").click()
+    page.set_input_files("#photographs input[type=file]", paths)
+    page.get_by_text("photo3").first.wait_for()
+    page.click("#start")
+    page.get_by_text("2 of 4 done, about").wait_for()
+    assert page.locator("#results-gallery .thumbnail-lg").count() == 2
+    page.click("#stop")
+    page.get_by_text("Stopped: 2 of 4 cut out.").wait_for()
+    gate.release(4)
+    with page.expect_download() as download:
+        page.click("#batch-zip:not(:disabled)")
+    download.value.save_as(tmp_path / "done.zip")
+    with zipfile.ZipFile(tmp_path / "done.zip") as packed:
+        assert packed.namelist() == ["photo0.png", "photo1.png"]
+
+
+def test_tables_are_worked_out(client: Client) -> None:
+    tables = ([["(200, 150, 100)"]], [["0.2"]], [["(50, 50, 50)"]])
+    assert "M(1,1) = 0.2·(200, 150, 100) + (1 − 0.2)·(50, 50, 50) = <strong>(80, 70, 60)</strong>" in client.predict(
+        *({"headers": ["1"], "data": table, "metadata": None} for table in tables), api_name="/blend_tables"
+    )
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_browser_the_lesson_computes_as_one_types_and_points(open_page, two_people: None, locale: str) -> None:
+    page = open_page(locale=locale).page
+    word = {key: both[locale == "zh-CN"] for key, both in WORDS.items()}
+    page.get_by_role("tab", name=word["lesson_tab"]).click()
+    page.get_by_text("(80, 70, 60)").first.wait_for()
+    assert page.locator("#table-m td").all_inner_texts()[:3] == ["(80, 70, 60)", "(105, 90, 75)", "(130, 110, 90)"]
+    people = page.locator("#simple td").all_inner_texts()
+    assert people[:6] == [word["class_background"]] * 3 + [word["class_person"]] * 3
+    page.locator("#threshold input[type=range]").press("End")
+    page.wait_for_function("word => !document.querySelector('#simple').innerText.includes(word)", arg=word["class_person"])
+    page.locator("#table-a [data-testid='cell-0-0']").dblclick()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("1")
+    page.keyboard.press("Enter")
+    page.locator("#table-m td").filter(has_text="(200, 150, 100)").first.wait_for()
+    page.click("#open-example")
+    page.wait_for_selector("#pointed img")
+    page.locator("#pointed img").click(position={"x": 150, "y": 300})
+    page.wait_for_function("document.querySelector('#column input').value != '1'")
+    page.wait_for_function("document.querySelectorAll('#pixel dd').length == 5")
+    page.locator("#row input").fill("9")
+    page.wait_for_function("document.querySelector('#pixel').innerText.includes('0.000')")
+
+
+@pytest.mark.parametrize("tab", ["Batch", "ID photo", "How it works"])
+def test_browser_every_tab_fits_a_phone(open_page, tab: str) -> None:
+    page = open_page(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True).page
+    if not page.get_by_role("tab", name=tab).is_visible():
+        page.locator("#tabs .overflow-menu button").first.click()
+    page.get_by_text(tab, exact=True).last.click()
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_browser_an_example_is_one_click_on_a_phone(open_page) -> None:
@@ -370,6 +846,35 @@ def test_browser_an_example_is_one_click_on_a_phone(open_page) -> None:
     page.get_by_text("Done in").wait_for()
     assert visit.shown() == list(STAGES)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_browser_the_keyboard_alone_gets_a_cut_out(open_page) -> None:
+    visit = open_page()
+    page = visit.page
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("!!document.activeElement.closest('#inputs .gallery-item')"):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#cutout-file:not(:disabled)")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "cutout-file":
+            break
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "astronaut.cutout.png"
+
+
+def test_browser_an_address_is_fetched_and_cut_out(open_page, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def get(url: str) -> httpx.Response:
+        return httpx.Response(200, content=photo.read_bytes(), request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
+    visit = open_page()
+    visit.page.locator("#address textarea, #address input").fill("https://example.org/portrait.jpg")
+    visit.page.locator("#address textarea, #address input").press("Enter")
+    visit.page.wait_for_selector("#closeup img")
 
 
 # For every text in view: its color on the nearest painted background, as WCAG 2 counts contrast.
@@ -406,9 +911,11 @@ def test_browser_every_text_can_be_read(open_page, photo: Path, scheme: str) -> 
     page.wait_for_selector("#photo img")
     page.click("#run")
     page.get_by_text("Done in").wait_for()
-    page.wait_for_selector("#cut-out-file:not(:disabled)")
-    page.wait_for_timeout(500)  # colors fade
-    assert page.evaluate(LOW_CONTRAST) == []
+    page.wait_for_selector("#cutout-file:not(:disabled)")
+    for tab in ("Place and light", "Edge", "Who", "Touch up", "Batch", "ID photo", "How it works", "Cut out"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(500)  # colors fade
+        assert page.evaluate(LOW_CONTRAST) == [], tab
 
 
 def test_browser_a_damaged_file_is_named_in_words(open_page, tmp_path: Path) -> None:
@@ -419,6 +926,42 @@ def test_browser_a_damaged_file_is_named_in_words(open_page, tmp_path: Path) -> 
     visit.page.click("#run")
     visit.page.get_by_text("expected a whole photograph, got a damaged one").wait_for()
     assert visit.shown() == []
+
+
+def test_the_client_of_the_readme_runs(address: str, photo: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    for readme in ("README.md", "README.zh-CN.md"):
+        text = (Path(app.__file__).parent / readme).read_text(encoding="utf-8")
+        program = re.search(r"```py\n(.*?)```", text, re.DOTALL)[1]
+        monkeypatch.chdir(tmp_path)
+        shutil.copy(photo, "photo.jpg")
+        exec(compile(program.replace("http://127.0.0.1:7860/", address), readme, "exec"), {})
+        paths = [line for line in capsys.readouterr().out.splitlines() if line.endswith(".png")]
+        assert [Path(path).name for path in paths] == ["photo.cutout.png", "photo.composite.png"]
+
+
+def test_the_curl_of_the_readme_gets_a_zip(address: str, photo: Path) -> None:
+    text = (Path(app.__file__).parent / "README.md").read_text(encoding="utf-8")
+    with photo.open("rb") as file:
+        path = httpx.post(f"{address}gradio_api/upload", files={"files": ("photo.jpg", file)}).json()[0]
+    data = re.search(r"^DATA='(.*)'$", text, re.MULTILINE)[1].replace("'$FILE'", path)
+    event = httpx.post(f"{address}gradio_api/call/batch", content=data, headers={"Content-Type": "application/json"}).json()
+    answer = httpx.get(f"{address}gradio_api/call/batch/{event['event_id']}", timeout=60).text
+    assert "event: complete" in answer and "cutouts.zip" in answer
+
+
+def test_the_readme_lists_every_action(address: str) -> None:
+    actions = set(httpx.get(f"{address}gradio_api/info").json()["named_endpoints"])
+    for readme in ("README.md", "README.zh-CN.md"):
+        text = (Path(app.__file__).parent / readme).read_text(encoding="utf-8")
+        table = re.search(r"^\| (?:action|动作) .*?\n\n", text, re.MULTILINE | re.DOTALL)[0]
+        assert set(re.findall(r"`(/\w+)`", table)) == actions
+
+
+def test_mcp_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", "--mcp"])
+    monkeypatch.setattr(app, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"--mcp needs one more package: pip install 'gradio\[mcp\]'"):
+        app.main()
 
 
 @pytest.mark.parametrize("options", [[], ["--share"]])

@@ -134,6 +134,15 @@ def test_the_space_is_what_the_project_is() -> None:
     assert {space["colorFrom"], space["colorTo"]} <= {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 
 
+def test_the_chinese_readme_says_the_same() -> None:
+    chinese = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+    english = README[README.index("# Semantic Human Matting") :]
+    for pattern in (r"(?s:```\w+\n.*?```)", r"(?<=src=\")[^\"]+", r"^\| `?[\w-]+`? \|.*\d \|$", r"\]\((?!README)[^)]+"):
+        assert re.findall(pattern, chinese, re.MULTILINE) == re.findall(pattern, english, re.MULTILINE), pattern
+    for pattern in (r"^#+ ", r"^- ", r"^\d\. ", r"^\|"):
+        assert len(re.findall(pattern, chinese, re.MULTILINE)) == len(re.findall(pattern, english, re.MULTILINE)), pattern
+
+
 def test_the_two_copies_of_the_space_block_agree() -> None:
     assert README.startswith("---\n" + (ROOT / ".huggingface/space.yaml").read_text(encoding="utf-8") + "---\n")
 

@@ -190,3 +190,19 @@ def test_detail_size_never_enlarges(matting) -> None:
     assert matting.detail_size(40, 60) == (40, 60)
     assert matting.detail_size(400, 200) == (96, 48)
     assert matting.detail_size(1, 4000) == (1, 96)
+
+
+def test_matting_alone_is_the_end_of_the_stream(matting) -> None:
+    image = photograph(90, 120)
+    matte = matting(image)
+    stages, fields = matting.stream_matting(image, matte.probabilities), {}
+    with pytest.raises(StopIteration) as end:
+        while True:
+            name, tensor = next(stages)
+            fields[name] = tensor
+    assert torch.equal(fields["alpha"], matte.alpha) and torch.equal(fields["foreground"], matte.foreground)
+    assert list(fields) == NAMES[2:] and list(end.value.value.seconds) == STAGES[1:]
+    certain = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 45, 60)
+    assert next(matting.stream_matting(image, certain))[1].min() == 1
+    with pytest.raises(ValueError, match="probabilities: expected shape"):
+        next(matting.stream_matting(image, certain[:, :2]))

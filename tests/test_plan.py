@@ -40,7 +40,8 @@ def find_rooms() -> dict[str, Path]:
         for path in sorted((ROOT / "shm").rglob("*.py"))
         if path.stat().st_size  # a wing's empty __init__.py is no room
     }
-    return files | {"app": ROOT / "app.py"}
+    panes = {f"panes.{path.stem}": path for path in sorted((ROOT / "panes").glob("*.py"))}
+    return files | panes | {"app": ROOT / "app.py"}
 
 
 ROOMS = find_rooms()
@@ -72,17 +73,17 @@ def read_arrows(room: str) -> Iterator[Arrow]:
         for name in names:
             top, _, rest = name.partition(".")
             waits = id(node) in inside
-            if top == "shm":
-                yield Arrow(room, find_room(rest), foreign=False, waits=waits)
+            if top in ("shm", "panes"):
+                yield Arrow(room, find_room(rest, "panes." if top == "panes" else ""), foreign=False, waits=waits)
             elif top not in sys.stdlib_module_names:
                 yield Arrow(room, top, foreign=True, waits=waits)
 
 
-def find_room(name: str) -> str:
-    """Return the room that holds a dotted name inside shm; the door where no room does."""
+def find_room(name: str, place: str = "") -> str:
+    """Return the room that holds a dotted name inside shm, or inside `place`; the door where no room does."""
     parts = name.split(".")
-    prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((prefix for prefix in prefixes if prefix in ROOMS), "__init__")
+    prefixes = (place + ".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((prefix for prefix in prefixes if prefix in ROOMS), f"{place}__init__")
 
 
 ARROWS = [arrow for room in ROOMS for arrow in read_arrows(room)]
@@ -93,6 +94,7 @@ def test_the_plan_names_every_room_and_no_other() -> None:
 
 
 def test_arrows_are_read() -> None:
+    assert Arrow("panes.stages", "panes.__init__", foreign=False, waits=False) in ARROWS
     assert Arrow("pipeline", "trimap", foreign=False, waits=False) in ARROWS
     assert Arrow("segmentation", "transformers", foreign=True, waits=True) in ARROWS
     assert Arrow("__init__", "metrics", foreign=False, waits=False) in ARROWS
@@ -173,7 +175,7 @@ sys.addaudithook(note)
 import shm
 import torch
 models = [name for name in sys.modules if name.startswith(("transformers.models", "transformers.modeling_utils"))]
-wing = [name for name in sys.modules if name.startswith(("shm.training", "shm.cli", "gradio", "matplotlib"))]
+wing = [name for name in sys.modules if name.startswith(("shm.training", "shm.cli", "panes", "gradio", "matplotlib"))]
 print(json.dumps({"seen": seen, "models": models, "wing": wing, "cuda": torch.cuda.is_initialized()}))
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shm.visualization import class_color, color_labels, legend, shrink
+from shm.visualization import class_color, color_labels, find_close_up, legend, outline_people, shrink
 
 NAMES = ("background", "person", "unknown")
 
@@ -77,3 +77,36 @@ def test_shrink_keeps_type_shape_and_color(dtype: torch.dtype) -> None:
 def test_shrink_refuses_no_pixels() -> None:
     with pytest.raises(ValueError, match="side: expected at least 1 pixel, got 0"):
         shrink(torch.zeros(1, 1, 1, 1), side=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
+def test_outlines_are_in_each_person_s_color_and_gray_where_left_out(dtype: torch.dtype) -> None:
+    labels = torch.zeros(1, 1, 30, 60, dtype=torch.int64)
+    labels[..., 5:, 5:25], labels[..., 5:, 35:55] = 1, 2
+    image = torch.zeros(1, 3, 90, 180, dtype=dtype)
+    image[:, 0] = 1 if dtype == torch.float32 else torch.iinfo(dtype).max
+    both, one = (outline_people(image, labels, chosen) for chosen in ((1, 2), (2,)))
+    assert both.shape == (1, 3, 90, 180) and both.dtype == torch.uint8
+    assert both[0, :, 50, 15].tolist() == list(class_color(1)) and both[0, :, 50, 105].tolist() == list(class_color(2))
+    assert both[0, :, 3, 90].tolist() == [255, 0, 0] == both[0, :, 85, 30].tolist()
+    assert torch.equal(one[..., 100:], both[..., 100:])
+    assert one[0, :, 85, 30].unique().numel() == 1, "a person who is left out is gray"
+    assert (both == 255).all(1).any(), "the numbers are white"
+
+
+def test_outlines_of_nobody_and_of_tiny_pictures() -> None:
+    image = torch.zeros(1, 3, 2, 3)
+    assert torch.equal(outline_people(image, torch.zeros(1, 1, 2, 3, dtype=torch.int64), ()), torch.zeros(1, 3, 2, 3, dtype=torch.uint8))
+    assert outline_people(image, torch.ones(1, 1, 1, 1, dtype=torch.int64), ()).shape == (1, 3, 2, 3)
+    with pytest.raises(ValueError, match=r"labels: expected shape \(1, 1, h, w\), got \(4, 4\)"):
+        outline_people(image, torch.zeros(4, 4, dtype=torch.int64), ())
+
+
+def test_the_close_up_is_where_alpha_is_soft() -> None:
+    alpha = torch.zeros(1, 1, 40, 100)
+    alpha[..., 10:, 20:60] = 1
+    alpha[..., 8:12, 50:60] = 0.5
+    rows, columns = find_close_up(alpha, side_fraction=0.2)
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (20, 20)
+    assert rows.start <= 8 and rows.stop >= 12 and columns.start <= 50 and columns.stop >= 60
+    assert find_close_up(torch.zeros(1, 1, 1, 9), side_fraction=1.0) == (slice(0, 1), slice(0, 9))

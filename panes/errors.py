@@ -1,0 +1,23 @@
+"""The library's errors in Chinese, by their code; English ones are what the library says itself."""
+
+CHINESE_ERRORS = {
+    "empty_file": "{name}：需要照片，但文件是空的。",
+    "heic_support": "{name}：读取 HEIC 还需要安装 pillow-heif。",
+    "is_a_folder": "{name}：需要照片，但这是文件夹。",
+    "missing_pair": "{name}：缺少与之配对的文件。",
+    "no_head": "没有找到完整的头部，或头部在下巴以上被裁掉。",
+    "no_images": "{name}：没有找到照片。",
+    "nobody": "没有找到人。",
+    "not_a_folder": "{name}：路径中有一部分不是文件夹。",
+    "not_an_image": "{name}：需要照片（JPEG、PNG、WEBP、AVIF、TIFF、BMP、GIF 或 HEIC），但文件不是。",
+    "not_found": "{name}：文件不存在。",
+    "refused": "无法处理：{reason}",
+    "size_mismatch": "{name}：两张图片的尺寸不一致。",
+    "too_large": "{name}：最多 {limit:g} 百万像素，这张是 {width} × {height} = {megapixels:.1f} 百万像素。",
+    "truncated": "{name}：照片已损坏或不完整（{reason}）。",
+    "unknown_ending": "{name}：不认识的文件后缀。",
+    "unreadable": "{name}：无法读取（{reason}）。",
+    "unsupported_depth": "{name}：需要每通道 8 或 16 位，但这张是 32 位。",
+    "unwritable": "{name}：无法写入（{reason}）。",
+}
+"""Code: sentence with the error's values."""

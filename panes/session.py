@@ -1,0 +1,128 @@
+"""What every tab does with a visitor's pictures: takes them in, checks them, writes files, says what is wrong."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import gradio as gr
+import torch
+from gradio.processing_utils import async_ssrf_protected_get, client_utils, httpx
+
+import shm
+from panes.words import label, say, say_error
+from shm.visualization import shrink
+
+EXAMPLES = sorted(Path(__file__).parent.parent.glob("examples/*.jpg"))
+MAX_MEGAPIXELS = 50.0
+MAX_MEGABYTES = 50
+SCREEN_SIDE = 1024
+"""Longer side of what is shown, in pixels; the downloads have the photograph's own size."""
+KEEP_SECONDS = 1800
+"""How long a visitor's mattes and files are kept, the latest `SESSIONS` visitors' only; a matte is 500 MB at the most."""
+SESSIONS = 20
+
+SAVE_FILE = """(file) => {
+  const link = document.createElement('a')
+  link.href = file.url
+  link.download = file.orig_name
+  link.click()
+}"""
+"""Hands a file that was just made to the browser, which saves it under its name."""
+
+
+def open_folder() -> None:
+    """Make the folder of uploads and results, unless one is given; in a shared one, apps delete each other's files."""
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="shm-")
+        atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+
+
+def make_input(name: str, **options: object) -> gr.Image:
+    """Return an image input that hands over a path unopened: what is in the file is for `read_image` to say."""
+    options = {"type": "filepath", "image_mode": None, "buttons": []} | options
+    image = gr.Image(label=label(name), alt_text=label(name), **options)
+    image.preprocess = lambda payload: payload and payload.path
+    return image
+
+
+def make_output(name: str, **options: object) -> gr.Image:
+    """Return a picture to look at."""
+    options = {"interactive": False, "buttons": ["fullscreen"]} | options
+    return gr.Image(label=label(name), alt_text=label(name), **options)
+
+
+def fault(code: str, language: str, **values: object) -> gr.Error:
+    """Return an error that the visitor reads in their language and the log does not."""
+    return gr.Error(say(code, language, **values), title=say("error", language), print_exception=False)
+
+
+def read_upload(path: str, language: str) -> torch.Tensor:
+    """Read a picture that a visitor sent; no other file of this computer is opened."""
+    if not Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()):
+        raise fault("not_uploaded", language)
+    return heed(language, shm.read_image, path, max_megapixels=MAX_MEGAPIXELS)
+
+
+def fetch_photo(address: str, language: str) -> str:
+    """Fetch a photograph from the web, never from this computer's own network; return its file."""
+    address = address.strip()
+    try:
+        if not address.startswith(("https://", "http://")):
+            raise ValueError(f"address: expected https:// or http://, got {address}")
+        response = client_utils.synchronize_async(async_ssrf_protected_get, address).raise_for_status()
+    except (ValueError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
+        raise fault("bad_address", language, address=address) from error
+    if len(response.content) > MAX_MEGABYTES * 2**20:
+        raise fault("too_heavy", language, limit=MAX_MEGABYTES)
+    name = client_utils.strip_invalid_filename_characters(Path(response.url.path).name)
+    path = make_folder() / (name or "photo")
+    path.write_bytes(response.content)
+    return str(path)
+
+
+def heed(language: str, function: Callable, *values: object, **options: object) -> object:
+    """Call a function that is given what a visitor chose; its complaint is the visitor's to read."""
+    try:
+        return function(*values, **options)
+    except ValueError as error:
+        raise gr.Error(say_error(error, language), title=say("error", language), print_exception=False) from error
+
+
+def make_folder() -> Path:
+    """Return a new folder of an unguessable name, so that no two visitors and no browser's cache mix files up."""
+    folder = Path(os.environ["GRADIO_TEMP_DIR"], secrets.token_hex(16))
+    folder.mkdir()
+    return folder
+
+
+def save_image(name: str, image: torch.Tensor, *, dpi: float | None = None) -> str:
+    """Write an image into a folder of its own and return its path."""
+    path = make_folder() / name
+    shm.write_image(path, image, dpi=dpi)
+    return str(path)
+
+
+def show_image(name: str, image: torch.Tensor) -> str:
+    """Write an image as a screen needs it, color without alpha as JPEG; return its path."""
+    return save_image(f"{name}.jpg" if image.shape[1] == 3 else f"{name}.png", shrink(image, side=SCREEN_SIDE))
+
+
+def save_zip(name: str, paths: Iterable[str]) -> str:
+    """Pack files, which are compressed already, and return the path of the archive."""
+    path = make_folder() / name
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for part in paths:
+            archive.write(part, Path(part).name)
+    return str(path)
+
+
+def busy(sentence: str) -> str:
+    """Return a status line with a breathing dot."""
+    return f'<p class="busy">{sentence}…</p>'
