@@ -35,6 +35,8 @@ class SegmenterPreset:
         human_labels: names of the classes that are a person, or part of one.
         background_labels: names of the classes that are not; given instead of `human_labels` where all the others are.
         side: longer side of the working size, in pixels.
+        scales: sizes at which the network sees the photograph, relative to the working size; its logits are averaged. At a smaller
+            one it sees more of a scene at once.
         mean, std: of the normalization of each channel, for an image in [0, 1].
         channel_order: "rgb" or "bgr".
         revision: commit, tag or branch of a hub repository.
@@ -51,6 +53,7 @@ class SegmenterPreset:
     human_labels: tuple[str, ...] = ()
     background_labels: tuple[str, ...] = ()
     side: int = 512
+    scales: tuple[float, ...] = (1.0,)
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     channel_order: str = "rgb"
@@ -65,6 +68,8 @@ PRESETS: dict[str, SegmenterPreset] = {
         commercial_use=True,
         megabytes=5.0,
         human_labels=("person",),
+        side=640,
+        scales=(1.0, 0.6),
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     ),
@@ -188,8 +193,9 @@ class Segmenter(nn.Module):
             (B, K, h, w) float32, sums to 1 over the classes.
         """
         ordered = image.flip(1) if self.preset.channel_order == "bgr" else image
-        logits = self.network((ordered - self.mean) / self.std).logits
-        return resize(logits.float(), image.shape[-2:]).softmax(dim=1)
+        normalized, size = (ordered - self.mean) / self.std, image.shape[-2:]
+        seen = [resize(normalized, fit_size(*size, round(scale * max(size)), self.MULTIPLE)) for scale in self.preset.scales]
+        return torch.stack([resize(self.network(view).logits.float(), size) for view in seen]).mean(dim=0).softmax(dim=1)
 
     @torch.no_grad()
     def segment(self, image: torch.Tensor) -> torch.Tensor:

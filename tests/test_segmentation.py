@@ -108,9 +108,22 @@ def test_integers_are_read_as_well(presets) -> None:
 
 def test_working_size_keeps_proportions() -> None:
     segmenter = Segmenter(Echo("background", "person", "unknown"), PRESETS["embedded"])
-    assert segmenter.working_size(3000, 4000) == (384, 512)
-    assert segmenter.working_size(4000, 3000) == (512, 384)
-    assert segmenter.working_size(1, 4000) == (64, 512)
+    assert segmenter.working_size(3000, 4000) == (480, 640)
+    assert segmenter.working_size(4000, 3000) == (640, 480)
+    assert segmenter.working_size(1, 4000) == (64, 640)
+
+
+def test_the_logits_of_several_scales_are_averaged() -> None:
+    preset, image = PRESETS["embedded"], photograph(96, 160)
+    network = Echo("background", "person", "unknown")
+    shapes = []
+    network.register_forward_pre_hook(lambda _, given: shapes.append(tuple(given[0].shape[-2:])))
+    both, large, small = (
+        Segmenter(network, replace(preset, scales=scales))(image).log() for scales in ((1.0, 0.6), (1.0,), (0.6,))
+    )
+    assert shapes == [(96, 160), (64, 96), (96, 160), (64, 96)]
+    torch.testing.assert_close(both, ((large + small) / 2).log_softmax(dim=1))
+    assert not torch.allclose(large, small, atol=0.1)
 
 
 def test_every_preset_knows_who_is_human(presets) -> None:
@@ -134,8 +147,8 @@ def test_weights_survive_the_folder_and_half_precision_is_undone(presets, tmp_pa
 
 
 def test_channel_order_and_normalization() -> None:
-    image = photograph(32, 32)
-    preset = replace(PRESETS["embedded"], mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
+    image = photograph(64, 64)
+    preset = replace(PRESETS["embedded"], scales=(1.0,), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
     mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (preset.mean, preset.std))
     for order, ordered in (("rgb", image), ("bgr", image.flip(1))):
         segmenter = Segmenter(Echo("background", "person", "unknown"), replace(preset, channel_order=order))
