@@ -671,7 +671,9 @@ def test_browser_a_stroke_changes_the_alpha_and_is_undone(open_page, photo: Path
     for button in ("apply", "undo", "redo"):
         with visit.another("#alpha img"):
             page.click(f"#{button}")
-    page.get_by_text("the segmentation did not run").wait_for()
+    status = page.get_by_text("the segmentation did not run")
+    status.wait_for()
+    assert status.is_visible()
 
 
 def test_browser_every_file_is_saved_under_the_photograph_s_name(open_page, photo: Path, tmp_path: Path) -> None:
@@ -875,6 +877,7 @@ def test_browser_an_address_is_fetched_and_cut_out(open_page, photo: Path, monke
     visit.page.locator("#address textarea, #address input").fill("https://example.org/portrait.jpg")
     visit.page.locator("#address textarea, #address input").press("Enter")
     visit.page.wait_for_selector("#closeup img")
+    assert visit.page.locator("#composite img").is_visible()
 
 
 # For every text in view: its color on the nearest painted background, as WCAG 2 counts contrast.

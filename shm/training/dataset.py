@@ -213,6 +213,13 @@ def draw_segmented(
 ) -> tuple[torch.Tensor, ...]:
     """Draw a whole picture of twice the side, let a segmenter see it smaller, and cut a square about a soft edge out of both.
 
+    Args:
+        rng: source of chance.
+        layers: (4, H, W) uint8 straight RGBA people.
+        pictures: (3, H, W) uint8 photographs without people.
+        side: of the square, in pixels.
+        segmenter: on the CPU, in evaluation mode.
+
     Returns:
         what `draw_composite` returns, and the soft trimap (1, 3, side, side).
     """
