@@ -16,7 +16,7 @@ from panes.cut_out import build_cut_out, draw_swatches  # before gradio and torc
 from panes.batch import build_batch
 from panes.id_photo import build_id_photo
 from panes.lesson import build_lesson
-from panes.session import EXAMPLES, KEEP_SECONDS, MAX_MEGABYTES, SESSIONS, open_folder
+from panes.session import EXAMPLES, KEEP_SECONDS, MAX_MEGABYTES, SESSIONS, TAKE_PASTED, open_folder
 from panes.touch_up import build_touch_up
 from panes.words import I18N, label, say_labels
 
@@ -51,6 +51,7 @@ def build(matting: shm.HumanMatting) -> gr.Blocks:
                 build_id_photo(matting)
             with gr.Tab(label("lesson_tab"), id="lesson"):
                 build_lesson(demo, matting)
+        demo.load(js=TAKE_PASTED, api_visibility="private")
     return demo.queue(max_size=16)
 
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 import shm
 from panes import lend_gpu
-from panes.session import KEEP_SECONDS, busy, fault, read_upload, save_image, save_zip, show_image
+from panes.session import KEEP_SECONDS, busy, fault, heed, read_upload, save_image, save_zip, show_image
 from panes.view import name_photo
 from panes.words import choices, label, read_language, say
 from shm.editing import Scene, compose
@@ -59,9 +59,10 @@ def make_batch(matting: shm.HumanMatting) -> Callable[..., Iterator[list]]:
         yield state.show(language, busy(say("batch_first", language, total=state.total)))
         for count, path in enumerate(photographs, start=1):
             try:
-                image = compose(matte_photo(read_upload(path, language)), Scene(kind, color=color))
-            except (gr.Error, ValueError) as error:
-                reason, name = getattr(error, "message", str(error)), Path(path).name
+                matte = matte_photo(read_upload(path, language))
+                image = heed(language, compose, matte, Scene(kind, color=color))
+            except gr.Error as error:
+                reason, name = error.message, Path(path).name
                 state.failures.append(reason if reason.startswith(name) else f"{name}: {reason}")
             else:
                 state.files.append(save_image(f"{find_name(path, state.files)}.png", image))

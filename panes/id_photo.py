@@ -46,6 +46,7 @@ def take_portrait(matting: Callable[[torch.Tensor], shm.Matte], photo: str, lang
 
 def read_format(name: str, width: float, height: float, dpi: float, language: str) -> PhotoFormat:
     """Return the format of a name, or one of the visitor's own."""
+    width, height, dpi = width or 0, height or 0, dpi or 0  # a field that is empty
     if name == "custom":
         return heed(language, PhotoFormat, width, height, dpi)
     if name not in FORMATS:

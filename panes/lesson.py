@@ -8,7 +8,7 @@ import gradio as gr
 
 import shm
 from panes import lend_gpu
-from panes.session import EXAMPLES, KEEP_SECONDS, heed, make_output, show_image
+from panes.session import EXAMPLES, KEEP_SECONDS, fault, heed, make_output, show_image
 from panes.words import label, read_language, say
 from shm.compositing import parse_color
 from shm.lesson import (
@@ -20,7 +20,7 @@ QUIET = {"show_progress": "hidden"}
 
 def name_symbol(name: str, below: str = "") -> str:
     """Return a symbol as MathML, with what stands below it."""
-    return f"<msub><mi>{name}</mi><mi>{below}</mi></msub>" if below else f"<mi>{name}</mi>"
+    return f"<msub><mi>{name}</mi><mtext>{below}</mtext></msub>" if below else f"<mi>{name}</mi>"
 
 
 def write_equation(*parts: str) -> str:
@@ -102,12 +102,14 @@ def point(event: gr.SelectData) -> list[int]:
     return [event.index[0] + 1, event.index[1] + 1]
 
 
-def read(request: gr.Request, matte: shm.Matte | None, column: float, row: float, color: str) -> str:
+def read(request: gr.Request, matte: shm.Matte | None, column: float | None, row: float | None, color: str) -> str:
     """Read P, A, F, B and M of one pixel, column and row from 1, and work its sum out."""
     language = read_language(request)
     if matte is None:
         return f"<p>{say('open_first', language)}</p>"
-    background = heed(language, parse_color, color)
+    (height, width), background = matte.alpha.shape[-2:], heed(language, parse_color, color)
+    if not (1 <= (column or 0) <= width and 1 <= (row or 0) <= height):
+        raise fault("no_pixel", language, width=width, height=height)
     pixel = heed(language, read_pixel, matte, background, int(row) - 1, int(column) - 1)
     values = {
         "P": "[" + ", ".join(f"{value:.2f}" for value in pixel.probabilities) + "]",

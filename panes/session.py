@@ -36,6 +36,18 @@ SAVE_FILE = """(file) => {
 }"""
 """Hands a file that was just made to the browser, which saves it under its name."""
 
+TAKE_PASTED = """() => document.addEventListener('paste', (event) => {
+  const picture = [...event.clipboardData.files].find((file) => file.type.startsWith('image/'))
+  const place = [...document.querySelectorAll('#photo, #portrait, #photographs')].find((place) => place.checkVisibility())
+  if (!picture || !place) return
+  event.preventDefault()
+  const files = new DataTransfer()
+  files.items.add(picture)
+  const target = place.querySelector('img') ?? place.querySelector('button')
+  target.dispatchEvent(new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true }))
+})"""
+"""Takes a picture that is pasted anywhere on the page as one dropped on the open tab's photograph."""
+
 
 def open_folder() -> None:
     """Make the folder of uploads and results, unless one is given; in a shared one, apps delete each other's files."""

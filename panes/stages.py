@@ -16,7 +16,7 @@ from panes.view import FILES, Choice, View, draw_legend, name_photo, take_choice
 from panes.words import read_language, say
 from shm.editing import compose, view_matte
 from shm.trimap import hard_trimap
-from shm.visualization import color_labels, find_close_up, outline_people, shrink
+from shm.visualization import color_labels, outline_people, shrink
 
 
 def make_cut_out(matting: shm.HumanMatting) -> Callable[..., Iterator[list]]:
@@ -88,15 +88,15 @@ def lay(view: View, choice: Choice) -> None:
     """Show the people as chosen: large, in the strip, close up, and in outline."""
     start, language = time.perf_counter(), view.language
     edited = view.edit_screen(choice)
-    image = heed(language, compose, edited, choice.read_scene(language))
+    scene = view.read_scene(choice)
+    image = heed(language, compose, edited, scene)
     caption = tell(language, time.perf_counter() - start, "cpu, float32", say("recomposed", language))
     view.pictures["composite"], view.captions["composite"] = show_image("composite", image), caption
     view.large = view.pictures["composite"]
     if choice.look != "composite":
         image = heed(language, view_matte, edited, choice.look)
         view.large = show_image("look", image)
-    rows, columns = find_close_up(view.screen.alpha)
-    view.pictures["closeup"] = show_image("close-up", image[..., rows, columns])
+    view.pictures["closeup"] = show_image("close-up", view.show_close(choice, edited, scene))
     view.captions["closeup"] = f"<p>{say('enlarged', language)}</p>"
     if view.choice is None or view.choice.left_out != choice.left_out:
         persons = choice.find_persons(view.people)

@@ -14,13 +14,15 @@ from panes.cut_out import QUIET, CutOutTab
 from panes.session import busy, fault, show_image
 from panes.stages import finish, time_steps
 from panes.view import Choice, View, take_choice, tell, tell_size
-from panes.words import label, read_language, say
+from panes.words import choices, label, read_language, say
 from shm.touch_up import BRUSHES, merge_strokes, paint_probabilities, read_strokes
 from shm.trimap import hard_trimap
 from shm.visualization import shrink
 
 PROXY_SIDE = 1024
 """Longer side of what is painted on, in pixels."""
+KINDS = ("keep", "remove", "unknown")
+"""The brushes, as they are offered."""
 HISTORY = 20
 """Steps that can be undone; one is a megabyte at the most."""
 
@@ -102,18 +104,24 @@ def make_handlers(matting: shm.HumanMatting) -> tuple[Callable[..., Iterator[lis
     return touch_up, step("strokes", "undone"), step("undone", "strokes")
 
 
+def make_brush(kind: str) -> gr.Brush:
+    """Return a brush that paints one color of `BRUSHES`."""
+    return gr.Brush(colors=[BRUSHES[name] for name in KINDS], default_color=BRUSHES[kind], default_size=24, color_mode="fixed")
+
+
 def build_touch_up(matting: shm.HumanMatting, cut_out: CutOutTab) -> None:
     """Lay out the brush in the tab that waits for it."""
     with cut_out.touch_up:
         gr.HTML(label("touch_up_how"), elem_classes="hint")
-        brush = gr.Brush(colors=[BRUSHES["keep"], BRUSHES["remove"], BRUSHES["unknown"]], default_size=24, color_mode="fixed")
+        kind = gr.Radio(choices(*KINDS), value="keep", label=label("brush"), show_label=False, elem_id="brush-kind")
         editor = gr.ImageEditor(
-            label=label("strokes"), type="numpy", format="png", sources=(), transforms=(), layers=False, brush=brush,
+            label=label("strokes"), type="numpy", format="png", sources=(), transforms=(), layers=False, brush=make_brush("keep"),
             height=420, buttons=[], elem_id="brush",
         )  # fmt: skip
         with gr.Row():
             names = ("apply", "undo", "redo")
             buttons = [gr.Button(label(name), size="sm", min_width=80, elem_id=name) for name in names]
+    kind.change(lambda kind: gr.update(brush=make_brush(kind)), kind, editor, queue=False, **QUIET)
     cut_out.touch_up.select(open_proxy, cut_out.view, editor, **QUIET)
     for name, button, handler in zip(("touch_up", "undo", "redo"), buttons, make_handlers(matting), strict=True):
         inputs = [cut_out.view, editor, *cut_out.controls] if name == "touch_up" else [cut_out.view, *cut_out.controls]

@@ -16,13 +16,15 @@ import shm
 from panes.session import SCREEN_SIDE, fault, heed, read_upload, save_image, save_zip, show_image
 from panes.words import say
 from shm.compositing import parse_color
-from shm.editing import Edits, Scene, compose, edit_matte
+from shm.editing import Edits, Scene, compose, compose_part, edit_matte, edit_part, view_matte
 from shm.matte import to_depth
 from shm.people import People, find_people
 from shm.trimap import hard_trimap
-from shm.visualization import legend, shrink
+from shm.visualization import find_close_up, legend, shrink
 
 STAGES = ("segmentation", "trimap", "alpha", "foreground", "composite", "closeup")
+CLOSE_SIDE = 320
+"""Side of the close-up at most, in pixels of the photograph: few enough for single hairs to be seen."""
 FILES = ("cutout", "png", "jpeg", "alpha", "alpha16", "trimap", "zip")
 
 
@@ -66,10 +68,11 @@ class Choice:
         """Return the numbers of those who stay."""
         return [person.number for person in people.persons if person.number not in self.left_out]
 
-    def read_scene(self, language: str) -> Scene:
-        """Return the scene; until a picture is there, there is none."""
+    def read_scene(self, language: str, picture: torch.Tensor | None = None) -> Scene:
+        """Return the scene, its picture read unless it is given; until a picture is there, there is none."""
         kind = "transparent" if self.kind == "picture" and not self.picture else self.kind
-        picture = read_upload(self.picture, language) if kind == "picture" else None
+        if kind == "picture" and picture is None:
+            picture = read_upload(self.picture, language)
         for color in {"color": [self.color], "gradient": [self.color, self.bottom]}.get(kind, []):
             heed(language, parse_color, color)  # here, since what runs before it is used takes long
         placement = (self.scale / 100, self.right / 100, self.down / 100, self.color_match / 100, self.shadow / 100)
@@ -104,6 +107,8 @@ class View:
         outline: file of the people's outlines.
         matte, screen, people: once whole, the same reduced to what is shown, and who is there; kept, so that no edit and no
             background needs a network.
+        close: rows and columns of the close-up, in pixels of the photograph.
+        backdrop: file of the picture behind the people, and the picture as a screen needs it; read once for all edits.
         probabilities: what the segmentation said, before any touch-up.
         choice: what is shown.
         strokes, undone: label maps of the touch-up, the latest last; a few small ones.
@@ -120,6 +125,8 @@ class View:
     matte: shm.Matte | None = None
     screen: shm.Matte | None = None
     people: People | None = None
+    close: tuple[slice, slice] | None = None
+    backdrop: tuple[str, torch.Tensor] | None = None
     probabilities: torch.Tensor | None = None
     choice: Choice | None = None
     strokes: list[torch.Tensor] = field(default_factory=list)
@@ -147,11 +154,35 @@ class View:
         small = {name: shrink(getattr(matte, name), side=SCREEN_SIDE) for name in ("image", "alpha", "foreground")}
         self.matte, self.screen = matte, replace(matte, **small)
         self.people = find_people(matte.alpha, matte.probabilities)
+        self.close = place_close_up(self.screen.alpha, tuple(matte.alpha.shape[-2:]))
+
+    def read_scene(self, choice: Choice) -> Scene:
+        """Return the scene that was chosen, its picture as a screen needs it."""
+        if choice.kind != "picture" or not choice.picture:
+            return choice.read_scene(self.language)
+        if self.backdrop is None or self.backdrop[0] != choice.picture:
+            picture = read_upload(choice.picture, self.language)
+            self.backdrop = choice.picture, shrink(picture, side=2 * SCREEN_SIDE)  # it is cut where its shape is another
+        return choice.read_scene(self.language, self.backdrop[1])
 
     def edit_screen(self, choice: Choice) -> shm.Matte:
         """Return what is shown, edited."""
         scale = max(self.screen.alpha.shape[-2:]) / max(self.matte.alpha.shape[-2:])
         return heed(self.language, edit_matte, self.screen, choice.find_edits(self.people), self.people, scale=scale)
+
+    def show_close(self, choice: Choice, edited: shm.Matte, scene: Scene) -> torch.Tensor:
+        """Return the close-up in the photograph's own pixels, edited, on the background that was chosen."""
+        near = heed(self.language, edit_part, self.matte, self.screen, choice.find_edits(self.people), self.people, self.close)
+        if choice.look != "composite":
+            return heed(self.language, view_matte, near, choice.look)
+        return heed(self.language, compose_part, near, edited, scene, tuple(self.matte.alpha.shape[-2:]), self.close)
+
+
+def place_close_up(small: torch.Tensor, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Return rows and columns of the close-up in a photograph of (height, width), found on its reduced alpha."""
+    fraction = min(0.22, CLOSE_SIDE / max(size))
+    found = zip(find_close_up(small, side_fraction=fraction), small.shape[-2:], size)
+    return tuple(slice(part.start * full // short, max(1, part.stop * full // short)) for part, short, full in found)
 
 
 def write_file(view: View, file: str, choice: Choice) -> str:

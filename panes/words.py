@@ -5,8 +5,8 @@ from __future__ import annotations
 import gradio as gr
 from gradio.i18n import I18nData
 
-from panes.errors import CHINESE_ERRORS
-from shm.matte import ImageError
+from panes.errors import CHINESE_ERRORS, CHINESE_NAMES
+from shm.matte import ChoiceError, ImageError
 
 WORDS: dict[str, tuple[str, str]] = {
     # header and tabs
@@ -80,11 +80,15 @@ WORDS: dict[str, tuple[str, str]] = {
     # touch up
     "touch_up": ("Touch up", "修饰"),
     "touch_up_how": (
-        "Green keeps, red removes, yellow asks to look again. Paint, then apply.",
-        "绿色保留，红色去除，黄色重新判断。涂好后点击应用。",
+        "Paint over what is wrong, then apply: green keeps, red removes, yellow asks to look again.",
+        "在有误之处涂抹，然后点击应用：绿色保留，红色去除，黄色重新判断。",
     ),
     "strokes": ("Strokes", "笔迹"),
     "apply": ("Apply", "应用"),
+    "keep": ("Keep", "保留"),
+    "remove": ("Remove", "去除"),
+    "unknown": ("Look again", "重新判断"),
+    "brush": ("Brush", "画笔"),
     "undo": ("Undo", "撤销"),
     "redo": ("Redo", "重做"),
     "matting_again": ("Matting again where you painted", "正在按笔迹重新抠图"),
@@ -109,7 +113,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "pixels": ("{width} × {height} px", "{width} × {height} 像素"),
     "refined": ("{share:.0%} refined at full resolution", "{share:.0%} 在原分辨率下细化"),
     "recomposed": ("no network ran again", "未重新运行网络"),
-    "enlarged": ("where the edge is softest", "边缘最柔软之处"),
+    "enlarged": ("hair, in the photograph's own pixels", "发丝，原图像素"),
     "class_background": ("background", "背景"),
     "class_person": ("person", "人物"),
     "class_unknown": ("unknown", "不确定"),
@@ -185,6 +189,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "table_b": ("Background, B", "背景 B"),
     "threshold": ("Threshold", "阈值"),
     "open_example": ("Open the example", "打开示例"),
+    "no_pixel": (
+        "Expected a column from 1 to {width} and a row from 1 to {height}.",
+        "列应为 1 到 {width}，行应为 1 到 {height}。",
+    ),
     "open_first": ("Open the example first.", "请先打开示例。"),
     "point_here": ("Point at a pixel", "点选一个像素"),
     "column": ("Column", "列"),
@@ -245,8 +253,10 @@ def say_error(error: Exception, language: str) -> str:
     """Return an error of the library in the reader's language: by its code, with its values."""
     if language != "zh":
         return str(error)
-    coded = isinstance(error, ImageError) and error.code in CHINESE_ERRORS
+    coded = isinstance(error, ImageError | ChoiceError) and error.code in CHINESE_ERRORS
     code, values = (error.code, error.values) if coded else ("refused", {"reason": error})
+    if isinstance(error, ChoiceError) and "name" in values:
+        values = values | {"name": CHINESE_NAMES.get(values["name"], values["name"])}
     return CHINESE_ERRORS[code].format(**values)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from shm.compositing import parse_color
 from shm.filters import gaussian_blur, resize
-from shm.matte import to_depth
+from shm.matte import ChoiceError, to_depth
 
 SIZE = (1024, 1536)
 """Height and width of every scene in pixels; all are soft, so that they can be enlarged."""
@@ -36,7 +36,8 @@ def draw_background(name: str) -> torch.Tensor:
     torch.Size([1, 3, 1024, 1536])
     """
     if name not in SCENES:
-        raise ValueError(f'name: expected one of {", ".join(SCENES)}, got "{name}"')
+        message = f'name: expected one of {", ".join(SCENES)}, got "{name}"'
+        raise ChoiceError("not_among", message, name="name", known=", ".join(SCENES), got=name)
     return _draw_once(name)
 
 

@@ -7,7 +7,7 @@ import re
 import torch
 
 from shm.filters import dilate, enlarge_part, gaussian_blur, resize, resize_image, split_rows
-from shm.matte import Matte, check, to_depth
+from shm.matte import ChoiceError, Matte, check, to_depth
 
 
 def composite(foreground: torch.Tensor, alpha: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
@@ -121,7 +121,8 @@ def parse_color(text: str) -> torch.Tensor:
     elif re.fullmatch(rf"rgb\(({number},){{2}}{number}\)|rgba\(({number},){{3}}{number}\)", text):
         levels = [float(level) for level in text[text.index("(") + 1 : -1].split(",")[:3]]
     if len(levels) != 3 or max(levels) > 255:
-        raise ValueError(f'color: expected "#rrggbb", "#rgb" or "rgb(r, g, b)" with 0 to 255, got "{text}"')
+        message = f'color: expected "#rrggbb", "#rgb" or "rgb(r, g, b)" with 0 to 255, got "{text}"'
+        raise ChoiceError("no_color", message, got=text)
     return torch.tensor(levels, dtype=torch.float32).view(1, 3, 1, 1) / 255
 
 

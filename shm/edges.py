@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch.nn import functional
 
 from shm.filters import gaussian_blur
-from shm.matte import check
+from shm.matte import check, check_range
 
 SHIFT_LIMIT = 10.0  # pixels: beyond, hands close up and hair is a helmet
 FEATHER_LIMIT = 30.0  # pixels: at 12 megapixels wider ones take seconds
@@ -45,8 +45,7 @@ def shift_edge(alpha: torch.Tensor, pixels: float) -> torch.Tensor:
     tensor([[[[0.0000, 0.2000, 0.6000, 0.9000, 1.0000]]]])
     """
     alpha = check("alpha", alpha, 1)
-    if not -SHIFT_LIMIT <= pixels <= SHIFT_LIMIT:
-        raise ValueError(f"pixels: expected -{SHIFT_LIMIT:g} .. {SHIFT_LIMIT:g}, got {pixels}")
+    check_range("pixels", pixels, -SHIFT_LIMIT, SHIFT_LIMIT)
     if pixels == 0:
         return alpha
     halo = math.ceil(abs(pixels))
@@ -72,8 +71,7 @@ def feather(alpha: torch.Tensor, radius: float) -> torch.Tensor:
     tensor([[[[0.0600, 0.3000, 0.7000, 0.9400]]]])
     """
     alpha = check("alpha", alpha, 1)
-    if not 0 <= radius <= FEATHER_LIMIT:
-        raise ValueError(f"radius: expected 0 .. {FEATHER_LIMIT:g} pixels, got {radius}")
+    check_range("radius", radius, 0, FEATHER_LIMIT, " pixels")
     if radius == 0:
         return alpha
     sigma, whole = radius / 2, 1 + 1e-6  # so that a blurred 1 is 1 again: the weights sum to it only as floats do
@@ -102,8 +100,7 @@ def keep_connected(alpha: torch.Tensor, *, smallest_fraction: float = 0.05) -> t
     alpha = check("alpha", alpha, 1)
     if alpha.shape[0] != 1:
         raise ValueError(f"alpha: expected shape (1, 1, H, W), got {tuple(alpha.shape)}")
-    if not 0 <= smallest_fraction <= 1:
-        raise ValueError(f"smallest_fraction: expected 0 .. 1, got {smallest_fraction}")
+    check_range("smallest_fraction", smallest_fraction, 0, 1)
     step = math.ceil(max(alpha.shape[-2:]) / PART_SIDE)
     largest = functional.max_pool2d(alpha, step, step, ceil_mode=True)[0, 0].numpy(force=True)
     opacity = functional.avg_pool2d(alpha, step, step, ceil_mode=True)[0, 0].numpy(force=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -9,11 +10,12 @@ from types import MappingProxyType
 import torch
 
 from shm.backgrounds import draw_background
-from shm.compositing import blur_background, composite, cutout, make_gradient, parse_color
+from shm.compositing import blur_background, composite, cutout, fit_background, make_gradient, parse_color
 from shm.edges import feather, keep_connected, shift_edge
-from shm.matte import Matte
+from shm.filters import enlarge_part
+from shm.matte import ChoiceError, Matte, check
 from shm.people import People, choose_people
-from shm.placement import place_person
+from shm.placement import match_color, place_person
 
 KINDS = ("transparent", "color", "gradient", "blur", "gallery", "picture")
 """What can be behind people."""
@@ -113,7 +115,8 @@ def make_background(matte: Matte, scene: Scene) -> torch.Tensor | None:
     if scene.kind == "gallery":
         return draw_background(scene.name)
     if scene.kind != "picture":
-        raise ValueError(f'kind: expected one of {", ".join(KINDS)}, got "{scene.kind}"')
+        message = f'kind: expected one of {", ".join(KINDS)}, got "{scene.kind}"'
+        raise ChoiceError("not_among", message, name="kind", known=", ".join(KINDS), got=scene.kind)
     if scene.picture is None:
         raise ValueError("picture: expected (1, 3, h, w), got None")
     return scene.picture
@@ -142,6 +145,61 @@ def compose(matte: Matte, scene: Scene) -> torch.Tensor:
     )
 
 
+def edit_part(matte: Matte, small: Matte, edits: Edits, people: People | None, part: tuple[slice, slice]) -> Matte:
+    """Return a part of `edit_matte(matte, edits, people)`, without working on the rest of the photograph.
+
+    Args:
+        matte: whole.
+        small: the same reduced, by which people and parts that belong to nobody are told apart.
+        edits, people: as in `edit_matte`.
+        part: rows and columns of the photograph.
+
+    Returns:
+        a matte with image, alpha and foreground of the part.
+
+    Raises:
+        ValueError: as `edit_matte`.
+    """
+    size, reach = tuple(matte.alpha.shape[-2:]), math.ceil(abs(edits.shift) + 1.5 * edits.feather)
+    grown = tuple(slice(max(0, side.start - reach), min(full, side.stop + reach)) for side, full in zip(part, size))
+    near = replace(matte, **{name: getattr(matte, name)[..., *grown] for name in ("image", "alpha", "foreground")})
+    if edits.persons is not None or edits.connected:
+        kept = edit_matte(small, replace(edits, shift=0.0, feather=0.0), people).alpha
+        share = torch.where(small.alpha > 0, kept / small.alpha.clamp(min=1e-6), 1.0).clamp(0, 1)
+        near = replace(near, alpha=near.alpha * enlarge_part(share, size, *grown))
+    near = edit_matte(near, replace(edits, persons=None, connected=False))
+    inner = [slice(side.start - large.start, side.stop - large.start) for side, large in zip(part, grown)]
+    return replace(near, **{name: getattr(near, name)[..., *inner] for name in ("image", "alpha", "foreground")})
+
+
+def compose_part(near: Matte, small: Matte, scene: Scene, size: tuple[int, int], part: tuple[slice, slice]) -> torch.Tensor:
+    """Return a part of the people in a scene and in its light, where they stood in the photograph: not moved, without shadow.
+
+    Args:
+        near: from `edit_part`.
+        small: the whole, reduced and edited; what is behind the people is drawn at its size and enlarged.
+        scene: as in `compose`.
+        size: (height, width) of the photograph.
+        part: rows and columns of it.
+
+    Returns:
+        as `compose`, of the part.
+
+    Raises:
+        ValueError: as `compose`.
+    """
+    background = make_background(small, scene)
+    if background is None:
+        return cutout(near)
+    if background.shape[-2:] != (1, 1):
+        background = check("background", fit_background(background, tuple(small.image.shape[-2:])), 3)
+    whole = small.foreground, small.alpha
+    foreground = match_color(near.foreground, near.alpha, background, strength=scene.color_match, whole=whole)
+    if background.shape[-2:] != (1, 1):
+        background = enlarge_part(background, size, *part)
+    return composite(foreground, near.alpha, background)
+
+
 def view_matte(matte: Matte, look: str) -> torch.Tensor:
     """Return a cut-out so that its edges can be judged.
 
@@ -161,5 +219,6 @@ def view_matte(matte: Matte, look: str) -> torch.Tensor:
     if look == "checkerboard":
         return cutout(matte)
     if LOOKS.get(look) is None:
-        raise ValueError(f'look: expected "alpha", "checkerboard", "black", "white" or "green", got "{look}"')
+        message = f'look: expected "alpha", "checkerboard", "black", "white" or "green", got "{look}"'
+        raise ChoiceError("not_among", message, name="look", known=", ".join(LOOKS), got=look)
     return composite(matte.foreground, matte.alpha, parse_color(LOOKS[look]))

@@ -11,10 +11,11 @@ import torch
 
 from shm.compositing import composite
 from shm.filters import resize
-from shm.matte import ImageError, check, to_depth
+from shm.matte import ChoiceError, ImageError, check, check_range, to_depth
 from shm.placement import crop_person
 
 Box = tuple[float, float, float, float]
+NO_ROOM = "paper: expected room for {width_mm:g} x {height_mm:g} mm, got {paper} mm"
 """(left, top, right, bottom) in pixels of the photograph; a crop may reach beyond it, where the background shows."""
 
 MM_PER_INCH = 25.4
@@ -62,8 +63,7 @@ class PhotoFormat:
         fractions = {"head_fraction": (0.2, 0.9), "top_fraction": (0, 0.5)}
         ranges = {"width_mm": (5, 300), "height_mm": (5, 300), "dpi": (72, 1200)} | fractions
         for name, (low, high) in ranges.items():
-            if not low <= (value := getattr(self, name)) <= high:
-                raise ValueError(f"{name}: expected {low} .. {high}, got {value}")
+            check_range(name, getattr(self, name), low, high)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -177,8 +177,7 @@ def adjust_crop(box: Box, *, scale: float = 1.0, shift: tuple[float, float] = (0
     >>> adjust_crop((100.0, 100.0, 200.0, 300.0), scale=0.5, shift=(0.1, 0.0))
     (135.0, 150.0, 185.0, 250.0)
     """
-    if not 0.1 <= scale <= 10:
-        raise ValueError(f"scale: expected 0.1 .. 10, got {scale}")
+    check_range("scale", scale, 0.1, 10)
     width, height = box[2] - box[0], box[3] - box[1]
     x, y = (box[0] + box[2]) / 2 + shift[0] * width, (box[1] + box[3]) / 2 + shift[1] * height
     return x - scale * width / 2, y - scale * height / 2, x + scale * width / 2, y + scale * height / 2
@@ -249,7 +248,8 @@ def make_sheet(
         grids.append(((rows, columns), _space_out(rows, height, margin, gap), _space_out(columns, width, margin, gap)))
     size, tops, lefts = max(grids, key=lambda grid: len(grid[1]) * len(grid[2]))  # the first of two equals: paper as given
     if not tops or not lefts:
-        raise ValueError(f"paper: expected room for {photo_format.width_mm:g} x {photo_format.height_mm:g} mm, got {paper} mm")
+        sides = {"width_mm": photo_format.width_mm, "height_mm": photo_format.height_mm, "paper": paper}
+        raise ChoiceError("no_room", NO_ROOM.format(**sides), **sides)
     white, gray = (to_depth(torch.tensor(level), photo.dtype).item() for level in (1.0, LINE_GRAY))
     sheet = torch.full((1, 3, *size), white, dtype=photo.dtype)
     for line in (row for top in tops for row in (top - 1, top + height)):

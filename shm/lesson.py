@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from shm.compositing import composite
-from shm.matte import Matte, check, to_depth
+from shm.matte import ChoiceError, Matte, check, to_depth
 
 BRIGHTNESS = ((120, 130, 110), (200, 210, 220), (150, 160, 140))
 """A picture of 3 x 3 gray pixels, for the simplest segmentation there is: bright is a person."""
@@ -85,7 +85,8 @@ def read_cell(cell: object, count: int) -> list[float]:
     """
     numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?|-?\.\d+", str(cell))]
     if len(numbers) != count or re.search(r"[^\d\s.,;()\[\]+-]", str(cell)):
-        raise ValueError(f'cell: expected {count} number{"s" * (count > 1)}, got "{cell}"')
+        message = f'cell: expected {count} number{"s" * (count > 1)}, got "{cell}"'
+        raise ChoiceError("no_number", message, count=count, got=cell)
     return numbers
 
 
@@ -103,7 +104,8 @@ def _read_table(table: Table, count: int, scale: float) -> torch.Tensor:
     """Return a table as (1, count, rows, columns) float32, its numbers divided by `scale`."""
     rows = [[read_cell(cell, count) for cell in row] for row in table]
     if not rows or len({len(row) for row in rows}) != 1:
-        raise ValueError(f"table: expected rows of one length, got {[len(row) for row in rows]}")
+        message = f"table: expected rows of one length, got {[len(row) for row in rows]}"
+        raise ChoiceError("no_table", message, got=[len(row) for row in rows])
     return check("cell", torch.tensor(rows, dtype=torch.float32).permute(2, 0, 1)[None] / scale, count)
 
 

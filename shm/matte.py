@@ -32,6 +32,15 @@ class ImageError(ValueError):
         self.values: Mapping[str, object] = values
 
 
+class ChoiceError(ValueError):
+    """A value that a person may have chosen or typed and that cannot be used; fields as in `ImageError`."""
+
+    def __init__(self, code: str, message: str, **values: object) -> None:
+        super().__init__(message)
+        self.code = code
+        self.values: Mapping[str, object] = values
+
+
 class CheckpointError(RuntimeError):
     """Weights that cannot be found, opened or understood; fields as in `ImageError`."""
 
@@ -115,8 +124,24 @@ def check(name: str, tensor: torch.Tensor, channels: int | None = None) -> torch
     tensor = tensor.to(torch.float32)
     low, high = (value.item() for value in tensor.detach().aminmax())
     if not (low >= 0.0 and high <= 1.0):  # also catches NaN
-        raise ValueError(f"{name}: expected values in [0, 1], got {low:.4g} .. {high:.4g}")
+        message = f"{name}: expected values in [0, 1], got {low:.4g} .. {high:.4g}"
+        raise ChoiceError("out_of_range", message, name=name, low=0, high=1, got=f"{low:.4g} .. {high:.4g}")
     return tensor
+
+
+def check_range(name: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """Refuse a number outside [low, high].
+
+    Raises:
+        ChoiceError: code "out_of_range".
+
+    >>> check_range("radius", 31, 0, 30, " pixels")
+    Traceback (most recent call last):
+    shm.matte.ChoiceError: radius: expected 0 .. 30 pixels, got 31
+    """
+    if not low <= value <= high:  # also catches NaN
+        message = f"{name}: expected {low:g} .. {high:g}{unit}, got {value}"
+        raise ChoiceError("out_of_range", message, name=name, low=low, high=high, got=value)
 
 
 def to_depth(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from shm.filters import enlarge_part, resize, split_rows
-from shm.matte import check
+from shm.matte import ChoiceError, check
 
 NECK = 0.5  # people touch where the bridge between them is less than this times as thick as the thinner of the two
 SMALLEST_PERSON = 0.2  # of the larger person's area: what a bridge separates and is smaller is an arm, a bag, a head
@@ -110,7 +110,8 @@ def choose_people(alpha: torch.Tensor, people: People, numbers: Collection[int])
     known = {person.number for person in people.persons}
     strangers = sorted(set(numbers) - known)
     if strangers:
-        raise ValueError(f"numbers: expected some of {sorted(known)}, got {strangers}")
+        message = f"numbers: expected some of {sorted(known)}, got {strangers}"
+        raise ChoiceError("not_among", message, name="numbers", known=sorted(known), got=strangers)
     if set(numbers) == known:
         return alpha
     labels = people.labels[0, 0].numpy()

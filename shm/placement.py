@@ -9,7 +9,7 @@ import torch
 
 from shm.compositing import composite, fit_background
 from shm.filters import enlarge_part, gaussian_blur, resize, resize_image, split_rows
-from shm.matte import check, to_depth
+from shm.matte import check, check_range, to_depth
 
 CONTRAST_LIMIT = 1.5  # a match changes the spread of the people's lightness by this factor at most
 LIGHT_LIMIT = 0.12  # their mean lightness by this much (Oklab): a white wall is no reason to bleach a face
@@ -92,10 +92,9 @@ def move_person(
     >>> move_person(torch.zeros(1, 3, 1, 4), alpha, shift=(0.5, 0.0))[1]
     tensor([[[[0., 0., 0., 1.]]]])
     """
-    if not 0.05 <= scale <= 20:
-        raise ValueError(f"scale: expected 0.05 .. 20, got {scale}")
-    if not all(-2 <= part <= 2 for part in shift):
-        raise ValueError(f"shift: expected fractions from -2 to 2, got {shift}")
+    check_range("scale", scale, 0.05, 20)
+    for part in shift:
+        check_range("shift", part, -2, 2)
     height, width = size = tuple(alpha.shape[-2:])
     x, y = _find_stand(check("alpha", alpha, 1)) if scale != 1 else (0.0, 0.0)
     left, top = x - (x + shift[0] * width) / scale, y - (y + shift[1] * height) / scale
@@ -171,10 +170,9 @@ def cast_shadow(
     """
     ranges = {"opacity": (opacity, 0, 1), "blur_fraction": (blur_fraction, 0, 0.2), "height": (height, 0.01, 1)}
     for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise ValueError(f"{name}: expected {low} .. {high}, got {value}")
-    if not all(-1 <= part <= 1 for part in offset):
-        raise ValueError(f"offset: expected fractions from -1 to 1, got {offset}")
+        check_range(name, value, low, high)
+    for part in offset:
+        check_range("offset", part, -1, 1)
     alpha = check("alpha", alpha, 1)
     size, side = tuple(alpha.shape[-2:]), max(alpha.shape[-2:])
     sigma = blur_fraction * side
@@ -189,8 +187,9 @@ def cast_shadow(
 
 
 def match_color(
-    foreground: torch.Tensor, alpha: torch.Tensor, background: torch.Tensor, *, strength: float = 0.5
-) -> torch.Tensor:
+    foreground: torch.Tensor, alpha: torch.Tensor, background: torch.Tensor, *, strength: float = 0.5,
+    whole: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> torch.Tensor:  # fmt: skip
     """Bring people nearer to the background's light and tint: mean and spread of lightness, mean of the opponent colors.
 
     In Oklab (Ottosson, A perceptual color space for image processing, 2020), after Reinhard, Ashikhmin, Gooch and Shirley,
@@ -202,6 +201,7 @@ def match_color(
         alpha: (1, 1, H, W): how much a pixel counts among the people.
         background: (1, 3, h, w) of any size, or a color (1, 3, 1, 1), whose lightness has no spread to match.
         strength: 0 leaves the foreground as it is, 1 is a full match.
+        whole: foreground and alpha of the people, of any size, where the first two arguments hold only a part of them.
 
     Returns:
         (1, 3, H, W) in the foreground's type.
@@ -209,11 +209,10 @@ def match_color(
     Raises:
         ValueError: another strength, or shapes and values that do not fit.
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength: expected 0 .. 1, got {strength}")
+    check_range("strength", strength, 0, 1)
     if strength == 0:
         return foreground
-    mean, spread = _measure(foreground, alpha)
+    mean, spread = _measure(*(whole or (foreground, alpha)))
     if mean is None:  # nobody is there
         return foreground
     to_mean, to_spread = _measure(background, torch.ones_like(background[:, :1], dtype=torch.float32))

@@ -182,7 +182,10 @@ def _draw_number(image: torch.Tensor, number: int, mask: torch.Tensor, color: to
 
 
 def find_close_up(alpha: torch.Tensor, *, side_fraction: float = 0.22) -> tuple[slice, slice]:
-    """Return the rows and columns of the square in which most is neither opaque nor transparent: mostly hair.
+    """Return the rows and columns of the square that holds most hair: the sum of A·(1 − A)·|∇A|·(1 − d)².
+
+    An edge counts 1/6 for each of its pixels of length, however soft it is, and a strand has two of them; what is half
+    transparent all over counts little. Heads are above: d is the depth below the highest opaque row, beside the lowest's.
 
     Args:
         alpha: (1, 1, H, W) in [0, 1].
@@ -194,8 +197,14 @@ def find_close_up(alpha: torch.Tensor, *, side_fraction: float = 0.22) -> tuple[
     height, width = alpha.shape[-2:]
     side = max(1, round(side_fraction * max(height, width)))
     rows, columns = min(side, height), min(side, width)
-    softness = check("alpha", alpha, 1) * (1 - check("alpha", alpha, 1))
-    sums = functional.pad(softness.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
+    alpha = functional.pad(check("alpha", alpha, 1), (1, 1, 1, 1), mode="replicate")
+    slopes = alpha[..., 2:, 1:-1] - alpha[..., :-2, 1:-1], alpha[..., 1:-1, 2:] - alpha[..., 1:-1, :-2]
+    middle = alpha[..., 1:-1, 1:-1]
+    hair = middle * (1 - middle) * torch.hypot(*slopes) / 2
+    opaque = (middle > 0.5).any(-1).flatten().nonzero().flatten().tolist() or [0]
+    depth = (torch.arange(height, device=alpha.device) - opaque[0]) / (opaque[-1] - opaque[0] + 1)
+    hair = hair * (1 - depth.clamp(0, 0.9)).square()[:, None]
+    sums = functional.pad(hair.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
     inside = sums[..., rows:, columns:] - sums[..., :-rows, columns:] - sums[..., rows:, :-columns] + sums[..., :-rows, :-columns]
     top, left = divmod(int(inside.argmax()), inside.shape[-1])
     return slice(top, top + rows), slice(left, left + columns)

@@ -39,6 +39,7 @@ from shm.id_photo import Head
 from shm.matte import to_depth
 from shm.matting import MattingConfig, MattingHead
 from shm.people import find_people
+from shm.refinement import Refiner, RefinerConfig
 from shm.segmentation import PRESETS
 from shm.touch_up import BRUSHES
 from shm.trimap import hard_trimap
@@ -78,7 +79,7 @@ def matting() -> shm.HumanMatting:
     preset = replace(PRESETS["embedded"], side=128)
     segmenter = shm.Segmenter(MobileNetV2ForSemanticSegmentation(config), preset)
     head = MattingHead(MattingConfig(channels=(4, 6), full_size_channels=4, side=128))
-    return shm.HumanMatting(segmenter, head, device="cpu", precision="float32")
+    return shm.HumanMatting(segmenter, head, Refiner(RefinerConfig(channels=4, layers=1)), device="cpu", precision="float32")
 
 
 def free_port() -> int:
@@ -337,7 +338,7 @@ def test_errors_and_sentences_are_in_the_reader_s_language(address: str, photo: 
 
 def test_every_error_of_a_picture_has_a_chinese_sentence() -> None:
     library = "".join(path.read_text(encoding="utf-8") for path in (Path(app.__file__).parent / "shm").glob("*.py"))
-    codes = set(re.findall(r'(?:_error|ImageError)\(\s*"([a-z_]+)"', library)) | {"is_a_folder", "not_a_folder", "unreadable"}
+    codes = set(re.findall(r'(?:_error|ImageError|ChoiceError)\(\s*"([a-z_]+)"', library)) | {"is_a_folder", "not_a_folder", "unreadable"}
     assert codes | {"refused"} == set(CHINESE_ERRORS)
 
 

@@ -11,7 +11,9 @@ import shm
 from shm.backgrounds import draw_background
 from shm.compositing import blur_background, composite, fit_background, make_gradient, parse_color
 from shm.edges import feather, keep_connected, shift_edge
-from shm.editing import KINDS, LOOKS, Edits, Scene, compose, edit_matte, make_background, view_matte
+from shm.editing import (
+    KINDS, LOOKS, Edits, Scene, compose, compose_part, edit_matte, edit_part, make_background, view_matte,
+)  # fmt: skip
 from shm.people import choose_people, find_people
 from shm.placement import place_person
 
@@ -108,3 +110,29 @@ def test_each_look(matte: shm.Matte) -> None:
     assert view_matte(nobody, "white").min() == 255
     with pytest.raises(ValueError, match='got "composite"'):
         view_matte(matte, "composite")
+
+
+@pytest.mark.parametrize("edits", [Edits(), Edits(shift=3.5), Edits(feather=6), Edits(shift=-2, feather=3, clean=False)])
+@pytest.mark.parametrize("scene", [Scene(), Scene("color", color="#00b140"), Scene("blur"), Scene("gradient"), Scene("gallery", name="sea")])
+def test_a_part_is_cut_from_the_whole_s_own_pixels(matte: shm.Matte, edits: Edits, scene: Scene) -> None:
+    part, size = (slice(5, 19), slice(11, 30)), tuple(matte.alpha.shape[-2:])
+    near, whole = edit_part(matte, matte, edits, None, part), edit_matte(matte, edits)
+    torch.testing.assert_close(near.alpha, whole.alpha[..., *part], rtol=0, atol=2e-3)
+    assert torch.equal(near.foreground, whole.foreground[..., *part])
+    image = compose_part(near, whole, scene, size, part)
+    difference = image.float() - compose(whole, scene)[..., *part].float()
+    assert difference.abs().max() <= 2
+
+
+def test_a_part_shows_only_those_who_stay_and_their_light(matte: shm.Matte) -> None:
+    alpha = torch.zeros_like(matte.alpha)
+    alpha[..., 5:30, 5:20], alpha[..., 5:30, 30:45] = 1, 1
+    pair = replace(matte, alpha=alpha, probabilities=torch.cat([1 - alpha, alpha, 0 * alpha], dim=1))
+    people, part = find_people(alpha, pair.probabilities), (slice(0, 30), slice(0, 50))
+    near = edit_part(pair, pair, Edits(persons=(2,)), people, part)
+    assert near.alpha[..., :20].max() == 0 and near.alpha[..., 5:30, 31:44].min() == 1
+    sunset = Scene("gallery", name="sunset", color_match=1.0)
+    lit, plain = (compose_part(near, pair, scene, tuple(alpha.shape[-2:]), part) for scene in (sunset, replace(sunset, color_match=0.0)))
+    inside = (..., slice(6, 29), slice(31, 44))
+    assert (lit[inside].int() - plain[inside].int()).abs().max() > 5
+    assert torch.equal(lit[..., :4, :4], plain[..., :4, :4])

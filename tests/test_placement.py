@@ -181,14 +181,14 @@ def test_nobody_changes_nothing() -> None:
     ("call", "message"),
     [
         (lambda color, alpha: move_person(color, alpha, scale=0), r"scale: expected 0.05 \.\. 20, got 0"),
-        (lambda color, alpha: move_person(color, alpha, shift=(0, math.nan)), "shift: expected fractions"),
+        (lambda color, alpha: move_person(color, alpha, shift=(0, math.nan)), "shift: expected -2 .. 2"),
         (lambda color, alpha: crop_person(color, alpha[..., 1:], (0, 0, 4, 4), (4, 4)), "foreground, alpha: expected"),
         (lambda color, alpha: crop_person(color, alpha, (4, 0, 4, 4), (4, 4)), "box, size: expected left < right"),
         (lambda color, alpha: crop_person(color, alpha, (0, 0, 4, 4), (0, 4)), "at least 1 pixel"),
         (lambda color, alpha: cast_shadow(alpha, opacity=2), r"opacity: expected 0 \.\. 1, got 2"),
         (lambda color, alpha: cast_shadow(alpha, blur_fraction=1), "blur_fraction: expected"),
         (lambda color, alpha: cast_shadow(alpha, height=0), "height: expected"),
-        (lambda color, alpha: cast_shadow(alpha, offset=(2, 0)), "offset: expected fractions"),
+        (lambda color, alpha: cast_shadow(alpha, offset=(2, 0)), "offset: expected -1 .. 1"),
         (lambda color, alpha: match_color(color, alpha, color, strength=-1), r"strength: expected 0 \.\. 1, got -1"),
     ],
 )

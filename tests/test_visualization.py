@@ -110,3 +110,13 @@ def test_the_close_up_is_where_alpha_is_soft() -> None:
     assert (rows.stop - rows.start, columns.stop - columns.start) == (20, 20)
     assert rows.start <= 8 and rows.stop >= 12 and columns.start <= 50 and columns.stop >= 60
     assert find_close_up(torch.zeros(1, 1, 1, 9), side_fraction=1.0) == (slice(0, 1), slice(0, 9))
+
+
+def test_the_close_up_prefers_strands_to_veils_and_heads_to_feet() -> None:
+    alpha = torch.zeros(1, 1, 100, 100)
+    alpha[..., 20:, 30:70] = 1
+    alpha[..., 20:30, 30:70] = torch.tensor([0.2, 0.8]).repeat(20)  # strands above
+    alpha[..., 85:95, 30:70] = torch.tensor([0.2, 0.8]).repeat(20)  # and below
+    alpha[..., 50:70, 30:70] = 0.5  # a veil between
+    rows, _ = find_close_up(alpha, side_fraction=0.2)
+    assert rows.start <= 20 and rows.stop >= 30 and rows.stop < 50
