@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("pairs", type=Path)
     parser.add_argument("--preset", nargs="*", default=["embedded"], help="names or folders (default: embedded)")
     parser.add_argument("--head", default=str(MODELS / "head"), help="folder of another matting head")
+    parser.add_argument("--refiner", default=str(MODELS / "refiner"), help="folder of another refiner")
     parser.add_argument("--alphas", nargs="*", default=[], type=Path, help="folders of alphas to score as well")
     parser.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
     parser.add_argument("--precision", help="float32, bfloat16, float16 (default: what is fast and safe)")
@@ -85,7 +86,8 @@ def main() -> None:
         parser.error(f"--count: expected at least 1, got {arguments.count}")
     pairs, means, chosen = find_pairs(arguments.pairs), [], []
     for preset in arguments.preset:
-        matting = shm.load(preset, head=arguments.head, device=arguments.device, precision=arguments.precision)
+        networks = {"head": arguments.head, "refiner": arguments.refiner}
+        matting = shm.load(preset, **networks, device=arguments.device, precision=arguments.precision)
         scores = [score_pair(matting, *pair) for pair in pairs]
         means.append(replace(average_scores(scores), name=preset))
         if arguments.sheet and not chosen:

@@ -177,7 +177,9 @@ class Segmenter(nn.Module):
                 ("unknown_label").
         """
         preset = find_preset(preset)
-        return cls(open_network(preset.source, preset.revision), preset).eval()
+        from shm.deeplab import streamline
+
+        return cls(streamline(open_network(preset.source, preset.revision)), preset).eval()
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (h, w), the working size for a photograph of height x width pixels."""
@@ -223,6 +225,8 @@ def open_network(source: str, revision: str | None = None) -> nn.Module:
     from safetensors import SafetensorError
     from transformers import AutoModelForSemanticSegmentation  # seconds to import: only when a model is wanted
     from transformers.utils.hub import has_file, httpx
+
+    import shm.deeplab  # noqa: F401, tells transformers of the embedded architecture
 
     revision = revision or "main"
     settings = {"revision": revision, "dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}

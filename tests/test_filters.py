@@ -15,18 +15,18 @@ from shm.filters import (
     erode,
     fit_size,
     gaussian_blur,
-    guided_coefficients,
     resize,
     split_rows,
     split_tiles,
+    spread_colors,
 )
 
 SIZES = [(1, 1), (37, 53)]
 FILTERS = [lambda x: gaussian_blur(x, 1.7), lambda x: box_mean(x, 3), lambda x: dilate(x, 2), lambda x: erode(x, 2)]
 
 
-def noise(*shape: int) -> torch.Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -94,23 +94,6 @@ def test_fit_size_gives_multiples_with_the_longer_side_right(height: int, width:
     assert max(size) == 512 and min(size) >= 64 and not any(length % 32 for length in size)
 
 
-def test_guided_coefficients_recover_a_linear_target() -> None:
-    guide = noise(1, 3, 20, 24)
-    target = 0.2 * guide[:, :1] - 0.5 * guide[:, 1:2] + 0.7 * guide[:, 2:] + 0.1
-    slope, offset = guided_coefficients(guide, target, radius=3, epsilon=1e-7)
-    torch.testing.assert_close(slope, torch.tensor([0.2, -0.5, 0.7]).view(1, 3, 1, 1).expand_as(slope), atol=1e-3, rtol=0)
-    torch.testing.assert_close((slope * guide).sum(1, keepdim=True) + offset, target, atol=1e-3, rtol=0)
-
-
-def test_guided_coefficients_equal_ridge_regression_in_one_window() -> None:
-    guide, target, epsilon = noise(1, 3, 5, 5), noise(1, 1, 5, 5), 0.01
-    slope, offset = guided_coefficients(guide, target, radius=5, epsilon=epsilon)
-    x, y = guide[0].flatten(1).numpy(), target.flatten().numpy()
-    expected = np.linalg.solve(np.cov(x, bias=True) + epsilon * np.eye(3), (x * (y - y.mean())).mean(1))
-    np.testing.assert_allclose(slope[0, :, 2, 2], expected, atol=1e-4)
-    np.testing.assert_allclose(offset[0, 0, 2, 2], y.mean() - expected @ x.mean(1), atol=1e-4)
-
-
 def test_tiles_cover_all_that_the_enlarged_band_touches() -> None:
     for seed, (small, size, side) in enumerate([((9, 13), (37, 53), 8), ((1, 1), (5, 3), 2), ((37, 53), (37, 53), 16)]):
         band = torch.rand(1, 1, *small, generator=torch.Generator().manual_seed(seed)) > 0.9
@@ -132,3 +115,15 @@ def test_the_band_reaches_beyond_soft_pixels_and_edges() -> None:
     alpha = torch.tensor([[[[0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0]]]])
     assert find_band(alpha, 1).flatten().tolist() == [False, False, True, True, True, False, False]
     assert not find_band(torch.full((1, 1, 4, 4), 0.995), 1).any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 53), (1, 200)])
+def test_colors_spread_at_any_size_and_stay_where_they_are_known(size) -> None:
+    color = noise(1, 3, *size)
+    torch.testing.assert_close(spread_colors(color, torch.ones(1, 1, *size)), color)
+    nothing = spread_colors(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size))
+    torch.testing.assert_close(nothing, torch.full_like(color, 0.5))
+    weight = (noise(1, 1, *size, seed=3) > 0.7).float()
+    spread = spread_colors(color * weight, weight)
+    assert spread.shape == color.shape and spread.min() >= 0 and spread.max() <= 1
+    torch.testing.assert_close(spread * weight, color * weight)

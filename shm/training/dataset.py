@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from shm.filters import resize
+from shm.filters import gaussian_blur, resize
 from shm.matte import ImageError
+from shm.matting import MattingHead, fuse
 from shm.pipeline import find_precision
+from shm.refinement import find_colors
 from shm.segmentation import Segmenter
 from shm.training.accessories import add_glasses, add_veil, cut_gap, cut_lace
 from shm.training.grooming import add_beard, add_braid, add_collar, add_fringe
@@ -225,11 +227,41 @@ def draw_segmented(
     """
     planes = draw_composite(rng, layers, pictures, 2 * side, whole=True)
     image, alpha = planes[:2]
-    small = segmenter.MULTIPLE * max(1, round(2 * side * rng.uniform(0.45, 0.8) / segmenter.MULTIPLE))
-    with torch.autocast("cpu", find_precision(None, torch.device("cpu"))):
+    small = segmenter.MULTIPLE * max(1, round(2 * side * rng.uniform(0.75, 1.0) / segmenter.MULTIPLE))
+    precision = find_precision(None, torch.device("cpu"))
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         classes = segmenter(resize(image, (small, small)))
     trimap = resize(soft_trimap(classes, segmenter.class_names, segmenter.human_labels), (2 * side, 2 * side))
     soft = torch.nonzero((alpha[0, 0] > 0.05) & (alpha[0, 0] < 0.95))
     spot = soft[rng.integers(len(soft))] if len(soft) else torch.tensor([side, side])
     top, left = (min(max(0, int(place) - int(rng.integers(side))), side) for place in spot)
     return tuple(plane[..., top : top + side, left : left + side] for plane in (*planes, trimap))
+
+
+@torch.no_grad()
+def draw_refiner_batch(
+    rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int, head: MattingHead | None = None
+) -> dict[str, torch.Tensor]:
+    """Draw a batch for the refiner: composites with true alpha, and the alpha that was found at about half their size.
+
+    With a head more than half of these are its own; the others are the true one, shrunk and softened.
+
+    Returns:
+        image, foreground, background (B, 3, side, side), alpha and coarse (B, 1, side, side), colors (B, 6, side / 2, side / 2),
+        float32.
+    """
+    names = ("image", "alpha", "foreground", "background", "coarse", "colors")
+    samples = []
+    for _ in range(batch):
+        layers = draw_layers(rng, data, 0.5)
+        image, alpha, foreground, background = draw_composite(rng, layers, data.backgrounds, side, whole=False, largest=1.0)
+        length = max(8, round(side * rng.uniform(0.45, 0.85)))
+        small, true = resize(image, (length, length)), resize(alpha, (length, length)).clamp(0, 1)
+        if head is not None and rng.random() < 0.6:
+            trimap = degrade_trimap(rng, true)
+            found = fuse(trimap, head(small, trimap))
+        else:
+            found = gaussian_blur(true, rng.uniform(0, 0.8)).clamp(0, 1)
+        colors = resize(find_colors(small, found), (side // 2, side // 2))
+        samples.append((image, alpha, foreground, background, resize(found, (side, side)), colors))
+    return {name: torch.cat(tensors) for name, tensors in zip(names, zip(*samples))}

@@ -1,7 +1,8 @@
-"""Training: one program for both networks, on any device, resumable, repeatable under a seed.
+"""Training: one program for all three networks, on any device, resumable, repeatable under a seed.
 
 Stage "segmenter" fine-tunes the three-class T-Net on labelled photographs and composites; stage "head" trains the matting head,
-in the place of the M-Net, on composites whose alpha is known (Chen et al., Semantic Human Matting, ACM MM 2018, section 4).
+in the place of the M-Net, on composites whose alpha is known (Chen et al., Semantic Human Matting, ACM MM 2018, section 4); stage
+"refiner" trains what brings alpha to the photograph's size, on such composites as well.
 """
 
 from __future__ import annotations
@@ -21,20 +22,24 @@ from pickle import UnpicklingError
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from shm.matte import CheckpointError
-from shm.matting import MattingConfig, MattingHead, fuse
+from shm.filters import find_band
+from shm.matting import MattingHead, fuse
 from shm.pipeline import find_device, find_precision
 from shm.segmentation import Segmenter, silence_transformers
-from shm.training.dataset import TrainingSet, draw_head_batch, draw_segmenter_batch, read_set
+from shm.training.dataset import TrainingSet, draw_head_batch, draw_refiner_batch, draw_segmenter_batch, read_set
 from shm.training.losses import matting_loss, trimap_loss
+from shm.training.start import open_network
 
 VALIDATION = 2**32
 """Batches of this number and after are for validation; training never comes so far."""
 
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
+
+FRESH_GAIN = 3.0
+"""How much faster the segmenter's classifier and decoder learn than the pretrained layers below them."""
 
 SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "seed": 0, "learning_rate": 0.0, "ema": 0.0}
 """The smallest value that a field of a configuration may have."""
@@ -45,10 +50,11 @@ class TrainingConfig:
     """Everything that decides what a run does; written beside its weights.
 
     Attributes:
-        stage: "segmenter" or "head".
+        stage: "segmenter", "head" or "refiner".
         data: folder of the training set.
-        init: folder of the weights to start from; empty for a head that starts from random ones.
+        init: folder of the weights to start from; empty for a head or a refiner that starts from random ones.
         segmenter: preset or folder of the one whose trimaps the head learns from, beside drawn ones; empty for none.
+        head: folder of the one whose alphas the refiner learns from, beside drawn ones; empty for none.
         steps: optimizer steps in all.
         batch: pictures a step.
         side: of the training pictures, in pixels.
@@ -68,6 +74,7 @@ class TrainingConfig:
     data: str
     init: str = ""
     segmenter: str = ""
+    head: str = ""
     steps: int = 4000
     batch: int = 8
     side: int = 320
@@ -85,6 +92,8 @@ class TrainingConfig:
                 raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
         if self.segmenter and self.stage != "head":
             raise ValueError(f"segmenter: expected none for the stage {self.stage}, got {self.segmenter}")
+        if self.head and self.stage != "refiner":
+            raise ValueError(f"head: expected none for the stage {self.stage}, got {self.head}")
         if self.ema >= 1:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
         if self.stage == "segmenter" and not self.init:
@@ -93,75 +102,14 @@ class TrainingConfig:
             raise ValueError("precision: expected float32 or bfloat16, got float16")
 
 
-def open_network(config: TrainingConfig) -> nn.Module:
-    """Return the network that a stage trains, with its initial weights."""
-    if config.stage == "head":
-        return MattingHead.load(config.init) if config.init else MattingHead(MattingConfig())
-    return open_segmenter(config.init)
-
-
-def open_segmenter(folder: str) -> nn.Module:
-    """Open a DeepLabV3 as a T-Net: its classes become background, person and unknown, its output stride 16.
-
-    The classifier's rows for "background" and "person" are kept; "unknown" begins halfway between the two.
-
-    Raises:
-        CheckpointError: the folder holds no such model, or one without these labels.
-    """
-    from transformers import MobileNetV2ForSemanticSegmentation
-
-    classes = ("background", "person", "unknown")
-    try:
-        with silence_transformers():
-            network = MobileNetV2ForSemanticSegmentation.from_pretrained(
-                folder, output_stride=16, dtype=torch.float32, local_files_only=True
-            )
-    except (OSError, ValueError) as error:
-        raise CheckpointError("not_found", f"{folder}: expected a MobileNetV2 DeepLabV3, got: {error}") from error
-    for part in (network.mobilenet_v2.conv_stem, *network.mobilenet_v2.layer[:2]):  # half the cost, and nothing to relearn
-        part.requires_grad_(False)
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d) and layer.dilation != (1, 1) and layer.groups > 1:
-            layer.__class__ = PhasedConv
-    names = [network.config.id2label[index] for index in range(network.config.num_labels)]
-    if tuple(names) == classes:
-        return network
-    if not {"background", "person"} <= set(names):
-        raise CheckpointError("unknown_label", f"{folder}: expected labels background and person, got {', '.join(names)}")
-    head = network.segmentation_head
-    old = head.classifier.convolution
-    new = nn.Conv2d(old.in_channels, len(classes), old.kernel_size)
-    for tensor, source in ((new.weight, old.weight), (new.bias, old.bias)):
-        background, person = (source.detach()[names.index(name)] for name in classes[:2])
-        tensor.data = torch.stack([background, person, (background + person) / 2])
-    head.classifier.convolution = new
-    network.config.id2label = dict(enumerate(classes))
-    network.config.label2id = {name: index for index, name in enumerate(classes)}
-    nn.init.zeros_(network.mobilenet_v2.conv_1x1.convolution.weight)  # the classification branch; no segmentation uses it
-    return network
-
-
-class PhasedConv(nn.Conv2d):
-    """A dilated depthwise convolution as undilated ones over every d-th pixel: the same numbers, but a backward pass that is
-    three times as fast on CPUs."""
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return what `nn.Conv2d` returns for (B, C, H, W) features."""
-        step = self.dilation[0]
-        batch, channels, height, width = features.shape
-        padded = functional.pad(features, (0, -width % step, 0, -height % step))
-        phases = padded.unflatten(3, (-1, step)).unflatten(2, (-1, step)).permute(3, 5, 0, 1, 2, 4).flatten(0, 2)
-        phases = phases.contiguous(memory_format=torch.channels_last)
-        filtered = functional.conv2d(phases, self.weight, self.bias, groups=self.groups)
-        filtered = filtered.unflatten(0, (step, step, batch)).permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
-        lost = [span * (size - 1) for span, size in zip(self.dilation, self.kernel_size)]
-        return filtered[..., : height - lost[0], : width - lost[1]]
-
-
 def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: TrainingConfig) -> torch.Tensor:
     """Return the loss of a stage for a batch."""
     if config.stage == "segmenter":
         return trimap_loss(network(batch["image"] * 2 - 1).logits, batch["target"])
+    if config.stage == "refiner":
+        pred = network(batch["image"], batch["coarse"], batch["colors"])
+        band = find_band(batch["coarse"], 2).float()
+        return matting_loss(pred, pred, batch["alpha"], band, batch["foreground"], batch["background"])
     alpha_r = network(batch["image"], batch["probabilities"])
     fused = fuse(batch["probabilities"], alpha_r)
     unknown = batch["probabilities"][:, 2:]
@@ -169,13 +117,15 @@ def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: Tra
 
 
 def draw_batch(
-    data: TrainingSet, config: TrainingConfig, step: int, segmenter: Segmenter | None = None
+    data: TrainingSet, config: TrainingConfig, step: int, teacher: Segmenter | MattingHead | None = None
 ) -> dict[str, torch.Tensor]:
-    """Draw the batch of a step, the same whenever it is asked for; `segmenter` serves the head."""
+    """Draw the batch of a step, the same whenever it is asked for; `teacher` is the stage before, whose mistakes are learnt."""
     rng = np.random.default_rng((config.seed, step))
     if config.stage == "segmenter":
         return draw_segmenter_batch(rng, data, batch=config.batch, side=config.side)
-    return draw_head_batch(rng, data, batch=config.batch, side=config.side, segmenter=segmenter)
+    if config.stage == "refiner":
+        return draw_refiner_batch(rng, data, batch=config.batch, side=config.side, head=teacher)
+    return draw_head_batch(rng, data, batch=config.batch, side=config.side, segmenter=teacher)
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
@@ -208,13 +158,17 @@ class Trainer:
         self.device = find_device(config.device or None)
         self.precision = find_precision(config.precision or None, self.device)
         torch.manual_seed(config.seed)
-        self.segmenter = Segmenter.from_pretrained(config.segmenter) if config.segmenter else None
-        self.network = open_network(config).to(device=self.device, memory_format=torch.channels_last)
+        self.teacher = Segmenter.from_pretrained(config.segmenter) if config.segmenter else None
+        if config.head:
+            self.teacher = MattingHead.load(config.head)
+        self.network = open_network(config.stage, config.init).to(device=self.device, memory_format=torch.channels_last)
         self.network.train(config.stage == "head")  # DeepLab's folded batch norm must never be in training mode
         self.average = deepcopy(self.network).eval()
         learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
-        self.trunk = [weight for name, weight in learnt.items() if config.stage == "segmenter" and "classifier" not in name]
-        self.optimizer = torch.optim.AdamW(learnt.values(), lr=config.learning_rate, weight_decay=1e-4)
+        fresh = [weight for name, weight in learnt.items() if config.stage != "segmenter" or "classifier" in name or "decoder" in name]
+        self.trunk = [weight for weight in learnt.values() if not any(weight is other for other in fresh)]
+        groups = [{"params": self.trunk, "gain": 1.0}, {"params": fresh, "gain": FRESH_GAIN if self.trunk else 1.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=1e-4)
         self.step = 0
         self.pool, self.drawn = ThreadPoolExecutor(AHEAD), {}
         self.checkpoint = out / "checkpoint.pt"
@@ -255,10 +209,10 @@ class Trainer:
         """
         for step in range(self.step, min(self.step + AHEAD, self.config.steps)):
             if step not in self.drawn:
-                self.drawn[step] = self.pool.submit(draw_batch, self.data, self.config, step, self.segmenter)
+                self.drawn[step] = self.pool.submit(draw_batch, self.data, self.config, step, self.teacher)
         batch = {name: tensor.to(self.device) for name, tensor in self.drawn.pop(self.step).result().items()}
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
+            group["lr"] = learning_rate(self.config, self.step) * group["gain"]
         for weight in self.trunk:  # what it knew is not shaken by a classifier that still knows nothing
             weight.requires_grad_(self.step >= self.config.warmup)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
@@ -282,7 +236,7 @@ class Trainer:
         """Return the averaged network's loss, in float32, on batches that training never draws, of the same people."""
         losses = []
         for number in range(batches):
-            batch = draw_batch(self.data, self.config, VALIDATION + number, self.segmenter)
+            batch = draw_batch(self.data, self.config, VALIDATION + number, self.teacher)
             batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
             losses.append(compute_loss(self.average, batch, self.config).item())
         return float(np.mean(losses))
@@ -290,7 +244,7 @@ class Trainer:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of the configuration."""
-    parser.add_argument("stage", choices=("segmenter", "head"), help="which network to train")
+    parser.add_argument("stage", choices=("segmenter", "head", "refiner"), help="which network to train")
     parser.add_argument("data", help="folder of the training set, laid out as shm/training/dataset.py says")
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder for checkpoint and weights; resumed if present")
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (default: %(default)s)")
@@ -314,8 +268,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     arguments.out.mkdir(parents=True, exist_ok=True)
     data = read_set(Path(config.data), seed=config.seed, made_layers=config.made_layers)
-    if config.stage == "head" and not (data.layers or data.cutouts):
-        raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the head; got neither")
+    if config.stage != "segmenter" and not (data.layers or data.cutouts):
+        raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the {config.stage}; got neither")
     sizes = f"{len(data.photographs)} labelled, {len(data.layers)} layers, "
     sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds"
     print(sizes, file=sys.stderr, flush=True)
