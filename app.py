@@ -18,12 +18,14 @@ from panes.id_photo import build_id_photo
 from panes.lesson import build_lesson
 from panes.session import EXAMPLES, KEEP_SECONDS, MAX_MEGABYTES, SESSIONS, TAKE_PASTED, open_folder
 from panes.touch_up import build_touch_up
-from panes.words import I18N, label, say_labels
+from panes.words import I18N, label, name_controls, say_labels
 
 import gradio as gr
 
 import shm
 
+CLEAN_SECONDS = 600
+"""How often pictures that are older than `KEEP_SECONDS` are looked for, and deleted."""
 NO_LINK = "No public link: Gradio's service cannot be reached from here. The app goes on at the address above."
 
 
@@ -38,7 +40,7 @@ class Page(gr.Blocks):
 def build(matting: shm.HumanMatting) -> gr.Blocks:
     """Lay out the page around one resident pipeline."""
     open_folder()
-    with Page(title="Semantic Human Matting", analytics_enabled=False, delete_cache=(600, KEEP_SECONDS)) as demo:
+    with Page(title="Semantic Human Matting", analytics_enabled=False, delete_cache=(CLEAN_SECONDS, KEEP_SECONDS)) as demo:
         with gr.Row(elem_id="header"):
             gr.HTML(label("title"), elem_id="title")
             gr.HTML(label("promise"), elem_id="promise")
@@ -51,7 +53,8 @@ def build(matting: shm.HumanMatting) -> gr.Blocks:
                 build_id_photo(matting)
             with gr.Tab(label("lesson_tab"), id="lesson"):
                 build_lesson(demo, matting)
-        demo.load(js=TAKE_PASTED, api_visibility="private")
+        for script in (TAKE_PASTED, name_controls()):
+            demo.load(js=script, api_visibility="private")
     return demo.queue(max_size=16)
 
 

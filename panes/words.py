@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import gradio as gr
 from gradio.i18n import I18nData
 
@@ -216,6 +218,29 @@ WORDS: dict[str, tuple[str, str]] = {
 }
 """Key: English, Chinese."""
 
+CONTROLS: dict[str, tuple[str, str]] = {
+    "Upload file": ("Upload a file", "上传文件"),
+    "Capture from camera": ("Take a photograph", "拍照"),
+    "Paste from clipboard": ("Paste from the clipboard", "从剪贴板粘贴"),
+    "Click to Access Webcam": ("Click to turn the camera on", "点击打开摄像头"),
+    "grant webcam access": ("Turn the camera on", "打开摄像头"),
+    "capture photo": ("Take it", "拍摄"),
+    "select input source": ("Choose a camera", "选择摄像头"),
+    "Pan": ("Move the picture", "移动画面"),
+    "Zoom in": ("Zoom in", "放大"),
+    "Zoom out": ("Zoom out", "缩小"),
+    "Undo": ("Undo the last stroke", "撤销上一笔"),
+    "Redo": ("Redo the last stroke", "重做上一笔"),
+    "Clear canvas": ("Remove all strokes", "清除全部笔迹"),
+    "Brush": ("Brush", "画笔"),
+    "Erase": ("Eraser", "橡皮擦"),
+    "Color": ("Color of the brush", "画笔颜色"),
+    "Brush Size": ("Size of the brush", "画笔大小"),
+    "Fullscreen": ("Full screen", "全屏"),
+    "Reset": ("Reset", "重置"),
+}
+"""What Gradio calls its own controls, in English only: English, Chinese."""
+
 CHINESE = ("zh-cn", "zh-tw")
 """Locales for which Gradio's page takes Chinese words; in all others it takes the English ones."""
 
@@ -247,6 +272,26 @@ def read_language(request: gr.Request | None) -> str:
 def say(key: str, language: str, **values: object) -> str:
     """Return a sentence with its values filled in."""
     return WORDS[key][language == "zh"].format(**values)
+
+
+def name_controls() -> str:
+    """Return a script that gives Gradio's own controls their name in the reader's language, and shows it on hovering."""
+    return """() => {
+      const words = %s, chinese = %s.includes(navigator.language.toLowerCase()) ? 1 : 0
+      const find = (text) => Object.hasOwn(words, text?.trim()) && words[text.trim()][chinese]
+      const name = () => {
+        for (const control of document.querySelectorAll('button[aria-label], [title]')) {
+          const word = find(control.ariaLabel) || find(control.title)
+          if (word) [control.ariaLabel, control.title] = [word, word]
+        }
+        for (const prompt of document.querySelectorAll('[title="' + words['grant webcam access'][chinese] + '"] *')) {
+          const last = prompt.lastChild, word = last?.nodeType === 3 && find(last.data)
+          if (word) last.data = ' ' + word
+        }
+      }
+      new MutationObserver(name).observe(document.body, {childList: true, subtree: true})
+      name()
+    }""" % (json.dumps(CONTROLS), json.dumps(CHINESE))
 
 
 def say_error(error: Exception, language: str) -> str:

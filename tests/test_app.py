@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import json
 import os
@@ -11,6 +12,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +33,7 @@ import shm
 from panes import session
 from panes.errors import CHINESE_ERRORS
 from panes.view import Choice
-from panes.words import WORDS
+from panes.words import CONTROLS, WORDS
 from shm.compositing import blur_background, composite, make_gradient, parse_color
 from shm.edges import feather, keep_connected, shift_edge
 from shm.editing import LOOKS, Scene, compose
@@ -41,7 +43,7 @@ from shm.matting import MattingConfig, MattingHead
 from shm.people import find_people
 from shm.refinement import Refiner, RefinerConfig
 from shm.segmentation import PRESETS
-from shm.touch_up import BRUSHES
+from shm.touch_up import BRUSHES, paint_probabilities
 from shm.trimap import hard_trimap
 
 # Gradio's own, at import and in its threads.
@@ -545,18 +547,22 @@ def test_browser_colors_are_picked(open_page, photo: Path) -> None:
         visit.page.mouse.click(5, 5)
 
 
-def test_browser_placement_and_edge_change_the_picture_and_reset(open_page, photo: Path, runs) -> None:
-    visit = open_page()
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_browser_placement_and_edge_change_the_picture_and_reset(open_page, photo: Path, runs, locale, word) -> None:
+    visit = open_page(locale=locale)
     page = visit.page
     run(visit, photo)
     runs.clear()
     with visit.another("#composite img"):
-        page.get_by_label("Scenes").check()
-    page.get_by_role("tab", name="Place and light").click()
+        page.locator("#kind").get_by_label(word["gallery"], exact=True).check()
+    page.get_by_role("tab", name=word["placement"]).click()
+    page.get_by_text(word["needs_background"]).wait_for()
     for slider in ("scale", "right", "down", "color-match", "shadow"):
         with visit.another("#composite img"):
             page.locator(f"#{slider} input[type=range]").press("ArrowRight")
-    page.get_by_role("tab", name="Edge").click()
+    page.get_by_role("tab", name=word["edge"], exact=True).click()
+    for name in ("shift", "feather", "clean", "connected", "reset"):
+        page.get_by_text(word[name], exact=True).first.wait_for()
     for slider in ("shift", "feather"):
         with visit.another("#composite img"):
             page.locator(f"#{slider} input[type=range]").press("ArrowRight")
@@ -601,12 +607,15 @@ def test_people_are_chosen_by_number(client: Client, photo: Path, two_people: No
     assert read_pixels(client.predict("alpha", left_out=[1, 2], api_name="/download"), "L").max() == 0
 
 
-def test_browser_a_click_leaves_a_person_out_and_takes_them_back(open_page, photo: Path, two_people: None) -> None:
-    visit = open_page()
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_browser_a_click_leaves_a_person_out_and_takes_them_back(open_page, photo: Path, two_people, locale, word) -> None:
+    visit = open_page(locale=locale)
     page = visit.page
     run(visit, photo)
-    page.get_by_role("tab", name="Who").click()
+    page.get_by_role("tab", name=word["who"], exact=True).click()
     page.wait_for_selector("#outline img")
+    page.get_by_text(word["click_people"]).wait_for()
+    page.get_by_label(word["person"].format(number=2)).wait_for()
     boxes = page.locator("#left-out input")
     assert boxes.count() == 2
     for expected in (True, False):
@@ -660,11 +669,7 @@ def test_browser_a_stroke_changes_the_alpha_and_is_undone(open_page, photo: Path
     visit = open_page()
     page = visit.page
     run(visit, photo)
-    page.get_by_role("tab", name="Touch up").click()
-    page.wait_for_selector("#brush canvas >> nth=-1")
-    page.wait_for_timeout(1500)
-    page.locator("#brush").evaluate("element => element.scrollIntoView({block: 'center', behavior: 'instant'})")
-    box = page.locator("#brush canvas").last.bounding_box()
+    box = open_brush(page, {"touch_up": "Touch up"})
     page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])
     page.mouse.down()
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=8)
@@ -677,13 +682,170 @@ def test_browser_a_stroke_changes_the_alpha_and_is_undone(open_page, photo: Path
     assert status.is_visible()
 
 
-def test_browser_every_file_is_saved_under_the_photograph_s_name(open_page, photo: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def word(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What the page of the test's locale says for each key."""
+    return {key: both[request.getfixturevalue("locale") == "zh-CN"] for key, both in WORDS.items()}
+
+
+def make_transfer(page, photo: Path, name: str):
+    """Return what a browser hands over when a file is dropped or pasted."""
+    script = """([data, name]) => {
+      const transfer = new DataTransfer(), bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0))
+      transfer.items.add(new File([bytes], name, {type: 'image/jpeg'}))
+      return transfer
+    }"""
+    return page.evaluate_handle(script, [base64.b64encode(photo.read_bytes()).decode(), name])
+
+
+def read_status(page) -> str:
+    """Wait until a cut-out is whole, and return what the page says of it."""
+    page.wait_for_selector("#cutout-file:not(:disabled)", timeout=90_000)
+    return page.locator("#status").inner_text()
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first", "another"])
+def test_browser_a_photograph_is_dropped(open_page, photo: Path, tmp_path: Path, matte: shm.Matte, again: bool) -> None:
+    page = open_page().page
+    if again:
+        page.set_input_files("#photo input[type=file]", app.EXAMPLES[0])
+        page.wait_for_selector("#photo img")
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event("#photo img" if again else "#photo button", event, {"dataTransfer": make_transfer(page, photo, "dropped.jpg")})
+    page.wait_for_selector("#photo img[src*='dropped.jpg']")
+    page.click("#run")
+    assert "Done in" in read_status(page)
+    with page.expect_download() as download:
+        page.click("#cutout-file")
+    assert download.value.suggested_filename == "dropped.cutout.png"
+    download.value.save_as(tmp_path / "cutout.png")
+    assert torch.equal(read_pixels(tmp_path / "cutout.png", "RGBA"), shm.cutout(matte))
+
+
+def copy_photo(visit: Page, photo: Path) -> None:
+    """Put a photograph into the browser's clipboard, as other programs do: as PNG pixels."""
+    visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    script = """async data => {
+      const image = new Image()
+      image.src = 'data:image/jpeg;base64,' + data
+      await image.decode()
+      const canvas = Object.assign(document.createElement('canvas'), {width: image.width, height: image.height})
+      canvas.getContext('2d').drawImage(image, 0, 0)
+      const picture = await new Promise(resolve => canvas.toBlob(resolve, 'image/png'))
+      await navigator.clipboard.write([new ClipboardItem({'image/png': picture})])
+    }"""
+    visit.page.evaluate(script, base64.b64encode(photo.read_bytes()).decode())
+
+
+def test_browser_a_photograph_is_pasted_by_button_and_by_keys(open_page, photo: Path) -> None:
     visit = open_page()
+    page = visit.page
+    copy_photo(visit, photo)
+    page.locator("#photo").get_by_label(CONTROLS["Paste from clipboard"][0]).click()
+    page.wait_for_selector("#photo img")
+    first = page.locator("#photo img").get_attribute("src")
+    copy_photo(visit, app.EXAMPLES[0])
+    page.keyboard.press("Control+V")  # a photograph is there already
+    visit.wait_for_another("#photo img", first)
+    page.click("#run")
+    assert "Done in" in read_status(page)
+    assert page.locator("#photo img").evaluate("image => image.naturalWidth") == Image.open(app.EXAMPLES[0]).width
+
+
+@pytest.mark.parametrize(("tab", "place"), [("Cut out", "#photo img"), ("Batch", "#photographs .file-preview"), ("ID photo", "#portrait img")])
+def test_browser_a_paste_goes_to_the_open_tab(open_page, photo: Path, tab: str, place: str) -> None:
+    visit = open_page()
+    visit.page.get_by_role("tab", name=tab).click()
+    visit.page.wait_for_timeout(500)
+    copy_photo(visit, photo)
+    visit.page.keyboard.press("Control+V")
+    visit.page.wait_for_selector(place)
+    others = {"#photo img", "#photographs .file-preview", "#portrait img"} - {place}
+    assert [visit.page.locator(other).count() for other in others] == [0, 0]
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_browser_a_photograph_is_taken_with_the_camera(open_page, locale: str, word: dict[str, str]) -> None:
+    page = open_page(locale=locale).page
+    controls = {english: both[locale == "zh-CN"] for english, both in CONTROLS.items()}
+    page.locator("#photo").get_by_label(controls["Capture from camera"]).click()
+    page.locator("#photo").get_by_text(controls["Click to Access Webcam"]).click()
+    page.wait_for_function("document.querySelector('#photo video')?.videoWidth > 0")
+    page.locator("#photo .capture-button, #photo .photo-capture").first.click()
+    page.wait_for_selector("#photo img[src*='/file=']")
+    page.click("#run")
+    status = read_status(page)
+    assert word["done"].split("{")[0].strip() in status or word["nobody_found"] in status
+    assert page.locator("#composite img").is_visible()
+
+
+def touch(page, start: tuple[float, float], stop: tuple[float, float]) -> None:
+    """Draw a finger over the screen, by the browser's own protocol: what a real touch screen sends."""
+    session = page.context.new_cdp_session(page)
+    steps = [tuple(a + (b - a) * step / 8 for a, b in zip(start, stop)) for step in range(9)]
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": steps[0][0], "y": steps[0][1]}]})
+    for x, y in steps[1:]:
+        session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y}]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def open_brush(page, word: dict[str, str]):
+    """Open the brush of a page with a cut-out; return the box of what is painted on."""
+    page.get_by_role("tab", name=word["touch_up"]).click()
+    page.wait_for_selector("#brush canvas >> nth=-1")
+    page.wait_for_timeout(1500)
+    page.locator("#brush").evaluate("element => element.scrollIntoView({block: 'center', behavior: 'instant'})")
+    return page.locator("#brush canvas").last.bounding_box()
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_browser_a_finger_paints_on_a_phone(open_page, photo: Path, locale: str, word: dict[str, str]) -> None:
+    visit = open_page(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, locale=locale)
+    page = visit.page
+    run(visit, photo)
+    box = open_brush(page, word)
+    scroll = page.evaluate("scrollY")
+    touch(page, *((box["x"] + share * box["width"], box["y"] + 0.5 * box["height"]) for share in (0.4, 0.6)))
+    assert page.evaluate("scrollY") == scroll
+    with visit.another("#alpha img"):
+        page.locator("#apply").tap()
+    page.get_by_text(word["touched_up"].split("{")[0].strip()).wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_browser_each_brush_does_what_it_says(open_page, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    module = sys.modules["panes.touch_up"]
+    monkeypatch.setattr(module, "paint_probabilities", lambda *values: seen.append(values[1]) or paint_probabilities(*values))
+    visit = open_page()
+    page = visit.page
+    run(visit, photo)
+    for count, kind in enumerate(("Remove", "Look again", "Keep"), start=1):
+        box = open_brush(page, {"touch_up": "Touch up"})
+        page.locator("#brush-kind").get_by_label(kind).check()
+        page.wait_for_timeout(1500)
+        height = box["y"] + (0.3 + 0.12 * count) * box["height"]
+        page.mouse.move(box["x"] + 0.4 * box["width"], height)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.6 * box["width"], height, steps=8)
+        page.mouse.up()
+        with visit.another("#alpha img"):
+            page.click("#apply")
+        page.get_by_text("the segmentation did not run").wait_for()
+        page.wait_for_timeout(1000)
+    order = [1 + list(BRUSHES).index(name) for name in ("remove", "unknown", "keep")]
+    assert [set(strokes.unique().tolist()) - {0} for strokes in seen] == [set(order[:count]) for count in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_browser_every_file_is_saved_under_the_photograph_s_name(open_page, photo: Path, locale, word) -> None:
+    visit = open_page(locale=locale)
     run(visit, photo)
     with visit.another("#composite img"):
-        visit.page.get_by_label("Scenes").check()
+        visit.page.locator("#kind").get_by_label(word["gallery"], exact=True).check()
     names = []
     for file in ("cutout", "png", "jpeg", "alpha", "alpha16", "trimap", "zip"):
+        assert visit.page.locator(f"#{file}-file").inner_text() == word[f"{file}_file"]
         with visit.page.expect_download() as download:
             visit.page.click(f"#{file}-file")
         names.append(download.value.suggested_filename)
@@ -723,25 +885,27 @@ def test_a_missing_head_is_said_in_both_languages(address, photo, matting, monke
             client.predict(handle_file(photo), api_name="/id_photo")
 
 
-def test_browser_an_id_photo_is_one_click_and_every_control_changes_it(open_page, two_people: None, monkeypatch) -> None:
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_browser_an_id_photo_is_one_click_and_every_control_changes_it(open_page, two_people, monkeypatch, locale, word) -> None:
     monkeypatch.setattr(sys.modules["panes.id_photo"], "find_head", lambda alpha: Head(100, 200, 200, 80))
-    visit = open_page()
+    visit = open_page(locale=locale)
     page = visit.page
-    page.get_by_role("tab", name="ID photo").click()
+    page.get_by_role("tab", name=word["id_photo_tab"]).click()
     page.locator("#id-inputs .gallery-item").first.click()
     page.wait_for_selector("#sheet img")
-    for label in ("2 × 2 inch", "1 inch (25 × 35 mm)", "2 inch (35 × 49 mm)", "Blue", "Red", "Gray"):
+    for name in ("2x2 inch", "1 inch", "2 inch", "blue", "red", "gray"):
         with visit.another("#id-photo img"):
-            page.get_by_label(label, exact=True).check()
+            page.locator("#id-results").get_by_label(word[name], exact=True).check()
+    page.get_by_text(word["id_size"].format(width_mm=35, height_mm=49, width=413, height=579)).wait_for()
     for slider in ("zoom", "id-right", "id-down"):
         with visit.another("#id-photo img"):
             page.locator(f"#{slider} input[type=range]").press("ArrowRight")
     with visit.another("#sheet img"):
         page.get_by_label("A4").check()
-    page.get_by_label("Custom").check()
+    page.get_by_label(word["custom"], exact=True).check()
     with visit.another("#id-photo img"):
         page.locator("#width-mm input").fill("50")
-    page.locator("#id-background").get_by_label("Own color").check()
+    page.locator("#id-background").get_by_label(word["own_color"], exact=True).check()
     with visit.another("#id-photo img"):
         page.locator("#own-color button").first.click()
         page.locator("#own-color .color-gradient").click(position={"x": 90, "y": 30})
@@ -773,7 +937,8 @@ def test_a_batch_needs_photographs_and_has_a_limit(client: Client, photo: Path) 
         client.predict([handle_file(photo)] * 101, api_name="/batch")
 
 
-def test_browser_a_batch_can_be_stopped_and_keeps_what_is_done(open_page, photo: Path, tmp_path, matting, monkeypatch) -> None:
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_browser_a_batch_can_be_stopped_and_keeps_what_is_done(open_page, photo, tmp_path, matting, monkeypatch, locale, word) -> None:
     gate, stream = threading.Semaphore(2), matting.stream
 
     def gated(image: torch.Tensor) -> Iterator:
@@ -782,15 +947,15 @@ def test_browser_a_batch_can_be_stopped_and_keeps_what_is_done(open_page, photo:
 
     monkeypatch.setattr(matting, "stream", gated)
     paths = [shutil.copy(photo, tmp_path / f"photo{number}.jpg") for number in range(4)]
-    page = open_page().page
-    page.get_by_role("tab", name="Batch").click()
+    page = open_page(locale=locale).page
+    page.get_by_role("tab", name=word["batch_tab"]).click()
     page.set_input_files("#photographs input[type=file]", paths)
     page.get_by_text("photo3").first.wait_for()
     page.click("#start")
-    page.get_by_text("2 of 4 done, about").wait_for()
+    page.get_by_text(word["batch_progress"].format(done=2, total=4, seconds=0).split(", ")[0].split("，")[0]).wait_for()
     assert page.locator("#results-gallery .thumbnail-lg").count() == 2
     page.click("#stop")
-    page.get_by_text("Stopped: 2 of 4 cut out.").wait_for()
+    page.get_by_text(word["batch_stopped"].format(done=2, total=4)).wait_for()
     gate.release(4)
     with page.expect_download() as download:
         page.click("#batch-zip:not(:disabled)")
@@ -841,14 +1006,21 @@ def test_browser_every_tab_fits_a_phone(open_page, tab: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_browser_an_example_is_one_click_on_a_phone(open_page) -> None:
-    visit = open_page(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_browser_an_example_is_one_click_on_a_phone(open_page, locale: str, word: dict[str, str]) -> None:
+    visit = open_page(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, locale=locale)
     page = visit.page
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.locator("#inputs .gallery-item").first.tap()
-    page.get_by_text("Done in").wait_for()
+    page.get_by_text(word["done"].split("{")[0].strip()).wait_for()
     assert visit.shown() == list(STAGES)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for tab in ("cut_out_tab", "batch_tab", "id_photo_tab", "lesson_tab", "background", "placement", "edge", "who", "touch_up"):
+        assert page.get_by_role("tab", name=word[tab], exact=True).is_visible(), tab  # not behind a menu
+    for tab in ("placement", "edge", "who", "touch_up"):
+        page.get_by_role("tab", name=word[tab], exact=True).tap()
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
 
 
 def test_browser_the_keyboard_alone_gets_a_cut_out(open_page) -> None:
@@ -930,6 +1102,88 @@ def test_browser_a_damaged_file_is_named_in_words(open_page, tmp_path: Path) -> 
     visit.page.click("#run")
     visit.page.get_by_text("expected a whole photograph, got a damaged one").wait_for()
     assert visit.shown() == []
+
+
+def test_browser_a_chinese_reader_reads_every_error_in_chinese(open_page, tmp_path: Path, two_people: None) -> None:
+    visit = open_page(locale="zh-CN")
+    page = visit.page
+
+    def expect(sentence: str) -> None:
+        page.locator(".toast-body").filter(has_text=sentence).first.wait_for()
+        assert page.locator(".toast-body").filter(has_text=sentence).first.inner_text().startswith(WORDS["error"][1])
+
+    page.click("#run")
+    expect(WORDS["no_photo"][1])
+    (tmp_path / "page.jpg").write_bytes(b"<html>")
+    page.locator("#address textarea, #address input").fill("http://127.0.0.1/a.jpg")
+    page.locator("#address textarea, #address input").press("Enter")
+    expect("无法从 http://127.0.0.1/a.jpg 获取照片")
+    page.get_by_role("tab", name=WORDS["batch_tab"][1]).click()
+    page.set_input_files("#photographs input[type=file]", tmp_path / "page.jpg")
+    page.get_by_text("page.jpg").first.wait_for()
+    page.click("#start")
+    page.get_by_text("page.jpg：需要照片").wait_for()
+    page.get_by_role("tab", name=WORDS["id_photo_tab"][1]).click()
+    page.locator("#id-inputs .gallery-item").first.click()
+    expect("没有找到完整的头部")
+    page.get_by_role("tab", name=WORDS["lesson_tab"][1]).click()
+    page.locator("#table-a [data-testid='cell-0-0']").dblclick()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("no")
+    page.keyboard.press("Enter")
+    expect("单元格应为 1 个数字，收到“no”")
+    page.click("#open-example")
+    page.wait_for_selector("#pointed img")
+    page.locator("#row input").fill("99999")
+    expect("行应为 1 到 512")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "choice", "sentence"),
+    [
+        ("/edit", {"kind": "color", "color": "octarine"}, "颜色应为“#rrggbb”、“#rgb”或“rgb(r, g, b)”（0 到 255），收到“octarine”。"),
+        ("/id_photo", {"format": "custom", "width_mm": 4}, "“宽（毫米）”应为 5 到 300，收到 4。"),
+        ("/id_photo", {"format": "custom", "height_mm": None}, "“高（毫米）”应为 5 到 300，收到 0。"),
+        ("/id_photo", {"format": "custom", "width_mm": 300, "height_mm": 300, "dpi": 72}, "相纸上放不下 300 × 300 毫米的照片。"),
+        ("/id_photo", {"dpi": 1}, "“每英寸像素”应为 72 到 1200，收到 1。"),
+    ],
+)
+def test_a_refused_choice_is_said_in_chinese(address, photo, two_people, monkeypatch, endpoint, choice, sentence) -> None:
+    monkeypatch.setattr(sys.modules["panes.id_photo"], "find_head", lambda alpha: Head(30, 60, 40, 20))
+    client = Client(address, verbose=False, headers={"accept-language": "zh-CN"})
+    if endpoint == "/edit":
+        cut_out(client, photo)
+    photographs = [handle_file(photo)] if endpoint == "/id_photo" else []
+    with pytest.raises(AppError, match=re.escape(sentence)):
+        client.predict(*photographs, **choice, api_name=endpoint)
+
+
+def test_visitors_do_not_see_each_other_s_pictures(address: str, photo: Path) -> None:
+    mine, theirs = (Client(address, verbose=False) for _ in range(2))
+    answers = [cut_out(mine, photo), cut_out(theirs, app.EXAMPLES[0])]
+    names = [Path(file_of(client.predict("cutout", api_name="/download"))).name for client in (mine, theirs)]
+    assert names == ["portrait.cutout.png", "astronaut.cutout.png"]
+    folders = [{Path(answer[stage]).parent.name for stage in STAGES} for answer in answers]
+    assert not folders[0] & folders[1]
+    with pytest.raises(AppError, match="Cut out a photograph first"):
+        Client(address, verbose=False).predict("cutout", api_name="/download")
+
+
+def test_pictures_are_deleted_after_a_while(matting: shm.HumanMatting, photo: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "short"))
+    monkeypatch.setattr(app, "KEEP_SECONDS", 1)
+    monkeypatch.setattr(app, "CLEAN_SECONDS", 1)
+    (tmp_path / "short").mkdir()
+    demo = app.build(matting)
+    _, address, _ = demo.launch(prevent_thread_lock=True, server_name="127.0.0.1", server_port=free_port(), **app.launch_options())
+    cut_out(Client(address, verbose=False, download_files=str(tmp_path)), photo)
+    deadline = time.monotonic() + 60
+    while any(path.is_file() and path.suffix != ".jpg" for path in (tmp_path / "short").rglob("*")) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    left = [path.name for path in (tmp_path / "short").rglob("*") if path.is_file()]
+    demo.close(verbose=False)
+    gc.collect()
+    assert not {"photo.jpg", "alpha.png", "composite.png", "portrait.jpg"} & set(left)
 
 
 def test_the_client_of_the_readme_runs(address: str, photo: Path, tmp_path: Path, monkeypatch, capsys) -> None:
