@@ -11,7 +11,8 @@ from shm.matte import check, to_depth
 SMOOTHNESS = 1e-4  # weight between neighbors of equal alpha; from 1e-5 to 1e-3 nothing changes
 GRADIENT_WEIGHT = 0.3  # further weight per difference of alpha: less follows F more closely, more forgives a wrong alpha
 REACH = 8  # how far from soft pixels F is found, in pixels of the working size, so that an edge may still be moved
-ITERATIONS = 6  # at each level; with the over-relaxation below, more change nothing
+STEPS = 8  # at each level, half of the pixels in each
+TILE = 256  # pixels a side at full size: twelve floats for each of its pixels stay in the processor's cache
 
 
 def estimate_foreground(
@@ -58,73 +59,86 @@ def estimate_foreground(
     small_alpha = resize(check("alpha", alpha, 1), tuple(detail.shape[-2:]))
     colors = _solve(detail, small_alpha, foreground_weight)
     result = image.clone()
-    for rows, columns in split_tiles(_find_soft(small_alpha), size):
+    band = _find_soft(small_alpha).any(dim=0, keepdim=True)
+    for rows, columns in split_tiles(band, size, side=TILE):
         part, cover = check("image", image[..., rows, columns], 3), alpha[..., rows, columns].to(torch.float32)
-        explained = _explain(part, cover, enlarge_part(colors, size, rows, columns), foreground_weight)[:, :3]
-        result[..., rows, columns] = to_depth(torch.where(cover == 1, part, explained), image.dtype)
+        foreground, background = enlarge_part(colors, size, rows, columns).chunk(2, dim=1)
+        foreground_ease, _ = _find_ease(cover, foreground_weight)
+        error = torch.lerp(background, foreground, cover).neg_().add_(part)
+        foreground = torch.where(cover == 1, part, foreground.addcmul_(foreground_ease, error))
+        result[..., rows, columns] = to_depth(foreground, image.dtype)
     return result
 
 
 def _find_soft(alpha: torch.Tensor) -> torch.Tensor:
-    """Return where F is to be found, (1, 1, h, w) bool: wherever alpha or an edge is soft in any photograph, and around it."""
-    return find_band(alpha, REACH, certain=1e-3).any(dim=0, keepdim=True)
+    """Return where F is to be found, (B, 1, h, w) bool: wherever alpha or an edge is soft, and around it."""
+    return find_band(alpha, REACH, certain=1e-3)
+
+
+def _find_ease(
+    alpha: torch.Tensor, foreground_weight: float, stiffness: torch.Tensor | float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how far F and B move, by what A·F₀ + (1 − A)·B₀ lacks of I, to the least of (A·F + (1 − A)·B − I)² + s·d²
+    where s is the stiffness and d² = λ·(F − F₀)² + (B − B₀)² the distance.
+    """
+    ease = alpha / foreground_weight
+    total = alpha * ease + (1 - alpha).square() + stiffness
+    return ease / total, (1 - alpha) / total
 
 
 def _solve(image: torch.Tensor, alpha: torch.Tensor, foreground_weight: float) -> torch.Tensor:
-    """Return F and B, stacked as (B, 6, h, w), solved from one pixel up to the size of the image, tile by tile near the band."""
-    sizes = [tuple(image.shape[-2:])]
-    while max(sizes[-1]) > 1:
-        sizes.append(tuple((length + 1) // 2 for length in sizes[-1]))
-    colors = resize(image, sizes[-1]).repeat(1, 2, 1, 1)
-    for size in reversed(sizes):
-        level_image, level_alpha, colors = resize(image, size), resize(alpha, size), resize(colors, size)
-        solved = colors.clone()
-        for tile in split_tiles(_find_soft(level_alpha), size, side=128):
-            outer = [slice(max(0, part.start - ITERATIONS), part.stop + ITERATIONS) for part in tile]  # as far as a step is felt
-            inner = [slice(part.start - around.start, part.stop - around.start) for part, around in zip(tile, outer)]
-            halo = (..., *outer)
-            found = _relax(level_image[halo], level_alpha[halo], colors[halo], foreground_weight)
-            solved[(..., *tile)] = found[(..., *inner)]
-        colors = solved
-    return colors.clamp(0, 1)
+    """Return F and B, stacked as (B, 6, h, w), solved from one pixel up to the size of the image."""
+    levels = [(image, alpha)]
+    while max(size := tuple(levels[-1][1].shape[-2:])) > 1:
+        half = tuple((length + 1) // 2 for length in size)
+        levels.append(tuple(resize(tensor, half) for tensor in levels[-1]))
+    colors = resize(image, half).repeat(1, 2, 1, 1) if len(levels) > 1 else image.repeat(1, 2, 1, 1)
+    for level_image, level_alpha in reversed(levels):
+        colors = resize(colors, tuple(level_alpha.shape[-2:])).contiguous(memory_format=torch.channels_last)
+        _relax(level_image, level_alpha, colors, foreground_weight)
+    return colors.clamp_(0, 1).contiguous()
 
 
-def _relax(image: torch.Tensor, alpha: torch.Tensor, colors: torch.Tensor, foreground_weight: float) -> torch.Tensor:
-    """Take the steps of one level from the F and B of the level below."""
-    weights = [SMOOTHNESS + GRADIENT_WEIGHT * (near - alpha).abs() for near in _neighbors(alpha)]
-    total = sum(weights)
-    weights = [weight / total for weight in weights]
-    previous = colors
-    for factor in _chebyshev_factors(ITERATIONS):
-        mean = sum(weight * near for weight, near in zip(weights, _neighbors(colors), strict=True))
-        target = _explain(image, alpha, mean, foreground_weight, total)
-        previous, colors = colors, torch.lerp(previous, target, factor)
-    return colors
+def _relax(image: torch.Tensor, alpha: torch.Tensor, colors: torch.Tensor, foreground_weight: float) -> None:
+    """Take the steps of one level from the F and B of the level below, in place and in the band alone.
+
+    Over-relaxed as in Golub and Varga (Numerische Mathematik 3, 1961): neighbors lie on squares of the other color of a
+    chessboard, so black and white pixels move in turn, and each step is half a step of Jacobi's.
+    """
+    height, width = alpha.shape[-2:]
+    rows, columns = (torch.arange(length, device=alpha.device) for length in (height, width))
+    white, band = (rows[:, None] + columns) % 2 == 0, _find_soft(alpha)
+    halves = [_prepare(image, alpha, band & square, foreground_weight) for square in (white, ~white)]
+    pixels = colors.permute(0, 2, 3, 1).flatten(0, 2)  # a view: what is written there is written to `colors`
+    for step, factor in enumerate(_chebyshev_factors(STEPS)):
+        places, near, weights, target, cover, eases = halves[step % 2]
+        mean = functional.embedding_bag(near, pixels, mode="sum", per_sample_weights=weights).T.contiguous()
+        foreground, background = mean.chunk(2)
+        error = target - torch.lerp(background, foreground, cover)
+        for color, ease in zip((foreground, background), eases, strict=True):
+            color.addcmul_(ease, error)
+        pixels[places] = torch.lerp(pixels[places], mean.clamp_(0, 1).T, factor)
 
 
-def _explain(
-    image: torch.Tensor,
-    alpha: torch.Tensor,
-    colors: torch.Tensor,
-    foreground_weight: float,
-    stiffness: torch.Tensor | float = 1e-6,
-) -> torch.Tensor:
-    """Minimize (A·F + (1 − A)·B − I)² + stiffness·(λ·(F − F₀)² + (B − B₀)²) around the given F₀ and B₀, clipped to [0, 1]."""
-    foreground, background = colors.chunk(2, dim=1)
-    error = image - alpha * foreground - (1 - alpha) * background
-    ease = alpha / foreground_weight
-    step = error / (alpha * ease + (1 - alpha).square() + stiffness)
-    return torch.cat([foreground + ease * step, background + (1 - alpha) * step], dim=1).clamp_(0, 1)
-
-
-def _neighbors(tensor: torch.Tensor) -> list[torch.Tensor]:
-    """Return what lies above, below, left and right of each pixel; at the border, the pixel itself."""
-    padded = functional.pad(tensor, (1, 1, 1, 1), mode="replicate")
-    return [padded[..., :-2, 1:-1], padded[..., 2:, 1:-1], padded[..., 1:-1, :-2], padded[..., 1:-1, 2:]]
+def _prepare(image: torch.Tensor, alpha: torch.Tensor, chosen: torch.Tensor, foreground_weight: float) -> tuple:
+    """Return of N chosen pixels what no step changes: places (N,), those of their neighbors (N, 4) and how much these weigh,
+    color (3, N), alpha (N,), and how easily F and B move; at the border a pixel is its own neighbor.
+    """
+    height, width = alpha.shape[-2:]
+    places = chosen.flatten().nonzero().flatten()
+    row, column = places // width % height, places % width
+    steps = [-width * (row > 0), width * (row < height - 1), -1 * (column > 0), 1 * (column < width - 1)]
+    near = places[:, None] + torch.stack(steps, dim=1)
+    alpha = alpha.flatten()
+    cover = alpha[places]
+    weights = SMOOTHNESS + GRADIENT_WEIGHT * (alpha[near] - cover[:, None]).abs()
+    total = weights.sum(dim=1)
+    target = image.transpose(0, 1).flatten(1)[:, places]
+    return places, near, weights / total[:, None], target, cover, _find_ease(cover, foreground_weight, total)
 
 
 def _chebyshev_factors(count: int, radius: float = 0.98) -> list[float]:
-    """Over-relaxation of each Jacobi step, for a spectrum in ±radius (Golub and Varga, Numerische Mathematik 3, 1961)."""
+    """Over-relaxation of each step, for a spectrum in ±radius."""
     factors = [1.0, 1 / (1 - radius**2 / 2)]
     while len(factors) < count:
         factors.append(1 / (1 - radius**2 * factors[-1] / 4))
