@@ -4,7 +4,8 @@ python -m benchmarks.speed --init INITIAL_SEGMENTER --megapixels 1 4 12 --u2net 
 
 The photograph is a rendered head, enlarged, with strands drawn on it at the photograph's own size: its alpha is known and
 its detail as fine as in a sharp photograph. Time runs from decoded pixels to alpha and foreground, in milliseconds; what is
-in parentheses is in units of u, one float32 forward of the initial segmenter at 512 x 512 in the same process.
+in parentheses is in units of u, one float32 forward of the initial segmenter at 512 x 512 in the same process. "CPU" is the
+processor's time for all, of all threads: unlike the rest, it hardly depends on what else the machine does.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from PIL import Image
 
 import shm
 from benchmarks.peers import THREADS, open_u2net
-from shm.filters import split_rows
+from shm.filters import resize, split_rows
 from shm.matte import Matte
 from shm.segmentation import open_network
 from shm.training.hair import SUPERSAMPLING, draw_strands, draw_style, find_outline, gather_locks, grow_strands
@@ -48,15 +49,18 @@ class Measurement:
     Attributes:
         size: (height, width) of the photograph, in pixels.
         grad: against the known alpha.
+        bilinear_grad: the same of the found alpha made as small as the head's is and enlarged bilinearly.
         refined_fraction: share of the pixels whose alpha was refined, in [0, 1].
         precision: number format of the networks.
         peak_bytes: most memory that the process held, program, weights and photograph included.
-        seconds: median wall time of each stage, of "all", and of "u2net" where it was asked for.
+        seconds: median wall time of each stage and of "all", processor time of all of it ("CPU"), and wall time of "u2net"
+            where it was asked for.
         unit_seconds: u.
     """
 
     size: tuple[int, int]
     grad: float
+    bilinear_grad: float
     refined_fraction: float
     precision: str
     peak_bytes: int
@@ -155,14 +159,15 @@ def write_photograph(folder: Path, megapixels: float) -> float:
 def time_pipeline(
     matting: Callable[[torch.Tensor], Matte], image: torch.Tensor, repeats: int
 ) -> tuple[Matte, dict[str, float]]:
-    """Return the last matte, and the median seconds of each stage and of "all", after one call that does not count."""
+    """Return the last matte, and the median seconds of each stage, "all" and "CPU", after one call that does not count."""
     matting(image)
-    runs: dict[str, list[float]] = {name: [] for name in (*STAGES, "all")}
+    runs: dict[str, list[float]] = {name: [] for name in (*STAGES, "all", "CPU")}
     for _ in range(repeats):
         matte = None  # let go of the last one: two at once would count as memory
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         matte = matting(image)
-        for name, seconds in (matte.report.seconds | {"all": time.perf_counter() - start}).items():
+        totals = {"all": time.perf_counter() - start, "CPU": time.process_time() - worked}
+        for name, seconds in (matte.report.seconds | totals).items():
             runs[name].append(seconds)
     return matte, {name: statistics.median(seconds) for name, seconds in runs.items()}
 
@@ -191,9 +196,11 @@ def measure_pipeline(folder: Path, init: Path, repeats: int, u2net: Path | None)
         predict = open_u2net(u2net, THREADS)
         seconds["u2net"] = time_call(lambda: predict(image), repeats)
     true = torch.from_numpy(np.load(folder / "alpha.npy"))[None, None]
+    size = tuple(image.shape[-2:])
     return Measurement(
-        size=tuple(image.shape[-2:]),
+        size=size,
         grad=shm.metrics.grad(matte.alpha, true),
+        bilinear_grad=shm.metrics.grad(resize(resize(matte.alpha, matte.report.detail_size), size), true),
         refined_fraction=matte.report.refined_fraction,
         precision=matte.report.precision,
         peak_bytes=peak,
@@ -211,7 +218,7 @@ def run_apart(function: Callable, *arguments: object) -> object:
 def format_header(columns: Sequence[str]) -> str:
     """Return the first two lines of the table."""
     times = [f"{name}, ms (u)" for name in columns]
-    names = ["MP", "size", "unknown %", "refined %", "Grad", *times, "u, ms", "peak MB", "networks"]
+    names = ["MP", "size", "unknown %", "refined %", "Grad", "Grad, bilinear", *times, "u, ms", "peak MB", "networks"]
     return f"| {' | '.join(names)} |\n|{'---|' * len(names)}"
 
 
@@ -219,9 +226,10 @@ def format_row(megapixels: float, unknown_fraction: float, found: Measurement) -
     """Return one line of the table, its times in the order of `Measurement.seconds`."""
     times = [f"{1000 * seconds:.0f} ({seconds / found.unit_seconds:.2f})" for seconds in found.seconds.values()]
     shares = [f"{100 * share:.1f}" for share in (unknown_fraction, found.refined_fraction)]
+    grads = [f"{grad:.2f}" for grad in (found.grad, found.bilinear_grad)]
     size = f"{found.size[1]} x {found.size[0]}"
     rest = [f"{1000 * found.unit_seconds:.0f}", f"{found.peak_bytes / 1e6:.0f}", found.precision]
-    return f"| {' | '.join([f'{megapixels:g}', size, *shares, f'{found.grad:.2f}', *times, *rest])} |"
+    return f"| {' | '.join([f'{megapixels:g}', size, *shares, *grads, *times, *rest])} |"
 
 
 def main() -> None:
@@ -238,7 +246,7 @@ def main() -> None:
         parser.error(f"--init: expected a folder, got {arguments.init}, which is none")
     if arguments.u2net and not arguments.u2net.is_file():
         parser.error(f"--u2net: expected a file, got {arguments.u2net}, which is none")
-    print(format_header([*STAGES, "all", *(["U2-Net"] if arguments.u2net else [])]), flush=True)
+    print(format_header([*STAGES, "all", "CPU", *(["U2-Net"] if arguments.u2net else [])]), flush=True)
     for megapixels in arguments.megapixels:
         with tempfile.TemporaryDirectory() as folder:
             share = run_apart(write_photograph, Path(folder), megapixels)

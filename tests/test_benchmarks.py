@@ -230,7 +230,7 @@ def make_matting(seconds: list[float]) -> speed.Callable:
 def test_the_first_call_does_not_count_and_the_median_does() -> None:
     left = [100.0, 3.0, 1.0, 2.0]
     matte, seconds = speed.time_pipeline(make_matting(left), make_ramp(4, 4), repeats=3)
-    assert left == [] and list(seconds) == [*speed.STAGES, "all"]
+    assert left == [] and list(seconds) == [*speed.STAGES, "all", "CPU"]
     assert [seconds[stage] for stage in speed.STAGES] == [2.0] * 4
     assert matte.alpha.shape == (1, 1, 4, 4)
 
@@ -246,9 +246,10 @@ def test_a_photograph_is_measured_and_printed(files, tmp_path, monkeypatch) -> N
     finally:
         torch.set_num_threads(threads)
     assert found.size == (150, 200) and found.grad > 0 and found.peak_bytes > 1e7
-    header, line = speed.format_header([*speed.STAGES, "all", "U2-Net"]).splitlines()
+    header, line = speed.format_header([*speed.STAGES, "all", "CPU", "U2-Net"]).splitlines()
     row = dict(zip(header.split(" | "), speed.format_row(0.03, share, found).split(" | "), strict=True))
     assert (row["size"], row["refined %"], row["networks |"]) == ("200 x 150", "25.0", "bfloat16 |")
+    assert float(row["Grad, bilinear"]) == pytest.approx(found.bilinear_grad, abs=0.006) and found.bilinear_grad > 0
     assert row["matting, ms (u)"] == f"1000 ({1 / found.unit_seconds:.2f})" and line.count("---") == len(row)
 
 
