@@ -62,10 +62,7 @@ def estimate_foreground(
     band = _find_soft(small_alpha).any(dim=0, keepdim=True)
     for rows, columns in split_tiles(band, size, side=TILE):
         part, cover = check("image", image[..., rows, columns], 3), alpha[..., rows, columns].to(torch.float32)
-        foreground, background = enlarge_part(colors, size, rows, columns).chunk(2, dim=1)
-        foreground_ease, _ = _find_ease(cover, foreground_weight)
-        error = torch.lerp(background, foreground, cover).neg_().add_(part)
-        foreground = torch.where(cover == 1, part, foreground.addcmul_(foreground_ease, error))
+        foreground = _explain(part, cover, enlarge_part(colors, size, rows, columns), foreground_weight)
         result[..., rows, columns] = to_depth(foreground, image.dtype)
     return result
 
@@ -73,6 +70,14 @@ def estimate_foreground(
 def _find_soft(alpha: torch.Tensor) -> torch.Tensor:
     """Return where F is to be found, (B, 1, h, w) bool: wherever alpha or an edge is soft, and around it."""
     return find_band(alpha, REACH, certain=1e-3)
+
+
+def _explain(image: torch.Tensor, alpha: torch.Tensor, colors: torch.Tensor, foreground_weight: float) -> torch.Tensor:
+    """Return the F, in place, that with a B explains the image at the least distance from the colors given."""
+    foreground, background = colors.chunk(2, dim=1)
+    ease, _ = _find_ease(alpha, foreground_weight)
+    error = torch.lerp(background, foreground, alpha).neg_().add_(image)
+    return torch.where(alpha == 1, image, foreground.addcmul_(ease, error))
 
 
 def _find_ease(
