@@ -17,7 +17,7 @@ import torch
 
 import shm
 from shm.evaluation import Score, average_scores, find_pairs, format_table, score_alpha, score_pair
-from shm.image_io import read_alpha
+from shm.image_io import find_images, read_alpha
 from shm.matte import Matte, check
 from shm.segmentation import MODELS
 from shm.visualization import shrink
@@ -67,16 +67,21 @@ def choose_extremes(scores: Sequence[Score], pairs: Sequence[Pair], count: int) 
     return list(dict.fromkeys(ranked[:count] + ranked[middle : middle + count] + ranked[-count:]))
 
 
+def measure_empty(matting: Callable[[torch.Tensor], Matte], folder: Path) -> dict[str, float]:
+    """Return the mean alpha of each photograph of a folder in which there are no people."""
+    return {path.name: float(matting(shm.read_image(path)).alpha.mean()) for path in find_images(folder)}
+
+
 def main() -> None:
     """Print the table; draw the contact sheet of the first preset if asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
     parser.add_argument("pairs", type=Path)
     parser.add_argument("--preset", nargs="*", default=["embedded"], help="names or folders (default: embedded)")
     parser.add_argument("--head", default=str(MODELS / "head"), help="folder of another matting head")
-    parser.add_argument("--refiner", default=str(MODELS / "refiner"), help="folder of another refiner")
     parser.add_argument("--alphas", nargs="*", default=[], type=Path, help="folders of alphas to score as well")
     parser.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
     parser.add_argument("--precision", help="float32, bfloat16, float16 (default: what is fast and safe)")
+    parser.add_argument("--empty", type=Path, metavar="FOLDER", help="photographs without people: print their mean alpha as well")
     parser.add_argument("--sheet", type=Path, help="where to write the best, middle and worst photographs on green")
     parser.add_argument("--count", type=int, default=10, help="how many of each on the sheet (default: 10)")
     arguments = parser.parse_args()
@@ -84,17 +89,22 @@ def main() -> None:
         parser.error("--preset: expected at least one, for the sheet or where there are no --alphas")
     if arguments.count < 1:
         parser.error(f"--count: expected at least 1, got {arguments.count}")
-    pairs, means, chosen = find_pairs(arguments.pairs), [], []
+    pairs, means, chosen, empty = find_pairs(arguments.pairs), [], [], []
     for preset in arguments.preset:
-        networks = {"head": arguments.head, "refiner": arguments.refiner}
-        matting = shm.load(preset, **networks, device=arguments.device, precision=arguments.precision)
+        matting = shm.load(preset, head=arguments.head, device=arguments.device, precision=arguments.precision)
         scores = [score_pair(matting, *pair) for pair in pairs]
         means.append(replace(average_scores(scores), name=preset))
+        if arguments.empty:
+            found = measure_empty(matting, arguments.empty)
+            worst = ", ".join(f"{name} {alpha:.3f}" for name, alpha in sorted(found.items(), key=lambda item: -item[1])[:5])
+            mean = sum(found.values()) / len(found)
+            empty.append(f"Mean alpha of {preset} over {len(found)} photographs without people: {mean:.4f}; most in {worst}.")
         if arguments.sheet and not chosen:
             chosen = choose_extremes(scores, pairs, arguments.count)
             shm.write_image(arguments.sheet, draw_sheet([draw_row(matting, path, height=256) for path in chosen]))
     means += [replace(average_scores(score_folder(folder, pairs)), name=folder.name) for folder in arguments.alphas]
     lines = format_table(means, per_photo=True).replace("| photo |", "| means |", 1).splitlines()
+    print(*empty, sep="\n")
     print(f"Over {len(pairs)} photographs.\n", *lines[:-1], sep="\n")  # the last line would be the mean of the means
 
 

@@ -43,7 +43,7 @@ Prints a line per photograph and one of means: SAD, MAD, MSE, Grad, Conn, MAD an
 example: python -m shm evaluate pairs/ --preset segformer-b0 --json
 """
 
-TRAIN = "Train one of the three networks.\n\nexample: python -m shm train head data/ -o run/"
+TRAIN = "Train one of the two networks.\n\nexample: python -m shm train head data/ -o run/"
 EXIT_CODES = "exit codes: 0 all done, 1 something failed (one line on stderr each), 2 wrong usage, 130 interrupted"
 
 RECORD = ("photo", "output", "status", "error", "seconds", "device", "precision", "refined_fraction")
@@ -115,7 +115,6 @@ def add_model_arguments(command: argparse.ArgumentParser) -> None:
     """Add what `cutout` and `evaluate` share."""
     command.add_argument("--preset", default="embedded", metavar="NAME", help="as `presets` lists them; or a model's folder")
     command.add_argument("--head", default=str(MODELS / "head"), metavar="FOLDER", help="folder of another matting head")
-    command.add_argument("--refiner", default=str(MODELS / "refiner"), metavar="FOLDER", help="folder of another refiner")
     device = said_by_argparse(lambda text: str(find_device(text)))
     command.add_argument("--device", type=device, metavar="D", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     command.add_argument("--json", action="store_true", help="one object per photograph and line on stdout")
@@ -141,7 +140,7 @@ def run_cutout(arguments: argparse.Namespace) -> int:
     background = arguments.background
     if isinstance(background, str) and background != "blur":
         background = read_image(background)
-    matting = load(arguments.preset, head=arguments.head, refiner=arguments.refiner, device=arguments.device)
+    matting = load(arguments.preset, head=arguments.head, device=arguments.device)
     records = (cut_photo(matting, *job, background) for job in zip(photos, files, strict=True))
     how = "{seconds:.1f} s on {device} in {precision}, {refined_fraction:.1%} refined at full size"
     return report(records, len(photos), "{photo} -> {output}: " + how, arguments.json)
@@ -231,7 +230,7 @@ def render(name: str, matte: Matte, background: torch.Tensor | str | None) -> to
 def run_evaluate(arguments: argparse.Namespace) -> int:
     """Measure matting errors where alpha is known."""
     total = len(find_pairs(arguments.folder))
-    matting = load(arguments.preset, head=arguments.head, refiner=arguments.refiner, device=arguments.device)
+    matting = load(arguments.preset, head=arguments.head, device=arguments.device)
     scores: list[Score] = []
 
     def describe(name: str, result: Score | ImageError) -> dict:

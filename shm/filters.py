@@ -217,23 +217,36 @@ def erode(tensor: torch.Tensor, radius: int) -> torch.Tensor:
     return -dilate(-tensor, radius)
 
 
-def spread_colors(weighted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Spread the colors of weighty pixels over the others, by pull-push (Gortler et al., The Lumigraph, SIGGRAPH 1996).
+def guided_coefficients(
+    guide: torch.Tensor, target: torch.Tensor, radius: int, epsilon: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fit target = slope . guide + offset in every window (He, Sun and Tang, Guided Image Filtering, TPAMI 2013, eqs. 5-9).
 
     Args:
-        weighted: (B, C, h, w), color times weight.
-        weight: (B, 1, h, w) in [0, 1].
+        guide: (B, 3, H, W) color.
+        target: (B, 1, H, W).
+        radius: of the window, in pixels.
+        epsilon: regularization added to the guide's variance; larger is smoother.
 
     Returns:
-        (B, C, h, w): a pixel's own color as far as it has weight, else a mean of those around it, nearer ones first; 0.5 where
-        there is none at all.
-
-    >>> spread_colors(torch.tensor([[[[0.8, 0.0, 0.0, 0.0]]]]), torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]])).round(decimals=2)
-    tensor([[[[0.8000, 0.8000, 0.8000, 0.8000]]]])
+        slope (B, 3, H, W) and offset (B, 1, H, W), averaged over the windows that cover each pixel. They may be resampled and
+        applied to a larger guide (He and Sun, Fast Guided Filter, arXiv 1505.00996).
     """
-    if max(weight.shape[-2:]) == 1:
-        return weighted + (1 - weight) * 0.5
-    halves = functional.avg_pool2d(torch.cat([weighted, weight], dim=1), 2, ceil_mode=True, count_include_pad=False)
-    gain = (4 * halves[:, -1:]).clamp(max=1) / halves[:, -1:].clamp(min=1e-6)  # one known pixel of four is enough
-    coarse = spread_colors(halves[:, :-1] * gain, halves[:, -1:] * gain)
-    return weighted + (1 - weight) * resize(coarse, weight.shape[-2:])
+    mean_guide, mean_target = box_mean(guide, radius), box_mean(target, radius)
+    pairs = [(i, j) for i in range(3) for j in range(i, 3)]
+    products = torch.cat([guide[:, i : i + 1] * guide[:, j : j + 1] for i, j in pairs], dim=1)
+    expected = torch.cat([mean_guide[:, i : i + 1] * mean_guide[:, j : j + 1] for i, j in pairs], dim=1)
+    rr, rg, rb, gg, gb, bb = (box_mean(products, radius) - expected).unbind(1)
+    rr, gg, bb = rr + epsilon, gg + epsilon, bb + epsilon
+    r, g, b = (box_mean(guide * target, radius) - mean_guide * mean_target).unbind(1)
+    # Elimination, not the adjugate: in a gray photograph the three colors are one, and only this stays exact in float32.
+    red_green, red_blue = rg / rr, rb / rr
+    gg, gb, bb = gg - red_green * rg, gb - red_green * rb, bb - red_blue * rb
+    green_blue = gb / gg
+    g, b = g - red_green * r, b - red_blue * r
+    b = (b - green_blue * g) / (bb - green_blue * gb)
+    g = g / gg - green_blue * b
+    r = r / rr - red_green * g - red_blue * b
+    slope = torch.stack([r, g, b], dim=1)
+    offset = mean_target - (slope * mean_guide).sum(1, keepdim=True)
+    return box_mean(slope, radius), box_mean(offset, radius)

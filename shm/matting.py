@@ -5,15 +5,20 @@ network here is a small U-Net of our own.
 """
 
 # Annotations stay evaluated here: the hub mixin reads MattingConfig out of the signature.
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import PyTorchModelHubMixin, snapshot_download
+from huggingface_hub.errors import HFValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_model
 from torch import nn
 from torch.nn import functional
 
-from shm.filters import resize, spread_colors
-from shm.networks import ConvBlock, load_network
+from shm.filters import resize
+from shm.matte import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,17 @@ class MattingConfig:
 
 INPUTS = 13
 """Channels that a head reads: image, soft trimap, and the seven of `describe_colors`."""
+
+
+class ConvBlock(nn.Sequential):
+    """3x3 convolution, batch normalization, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
 
 
 class MattingHead(
@@ -84,7 +100,20 @@ class MattingHead(
             CheckpointError: no such folder or repository, or no way to reach the hub ("not_found"); a file that is damaged or
                 of another network ("unreadable").
         """
-        return load_network(lambda **config: cls(MattingConfig(**config)), source)
+        try:
+            folder = Path(source)
+            if not folder.is_dir():
+                folder = Path(snapshot_download(source, allow_patterns=["config.json", "model.safetensors"]))
+            head = cls(MattingConfig(**json.loads((folder / "config.json").read_text())))
+            load_model(head, folder / "model.safetensors")
+        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(
+                "not_found" if isinstance(error, (OSError, HFValidationError)) else "unreadable",
+                f"{source}: expected the folder or a reachable hub repository of a matting head with config.json and "
+                f"model.safetensors, got: {str(error).strip().partition(chr(10))[0]}",
+                source=source,
+            ) from error
+        return head.eval()
 
     def forward(self, image: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
         """Return alpha_r, the head's own opacity, meant for the unknown pixels.
@@ -142,6 +171,28 @@ def describe_colors(image: torch.Tensor, probabilities: torch.Tensor) -> torch.T
     line = foreground - background
     place = ((image - background) * line).sum(1, keepdim=True) / (line.square().sum(1, keepdim=True) + 1e-3)
     return torch.cat([foreground - image, background - image, place.clamp(0, 1)], dim=1)
+
+
+def spread_colors(weighted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Spread the colors of weighty pixels over the others, by pull-push (Gortler et al., The Lumigraph, SIGGRAPH 1996).
+
+    Args:
+        weighted: (B, C, h, w), color times weight.
+        weight: (B, 1, h, w) in [0, 1].
+
+    Returns:
+        (B, C, h, w): a pixel's own color as far as it has weight, else a mean of those around it, nearer ones first; 0.5 where
+        there is none at all.
+
+    >>> spread_colors(torch.tensor([[[[0.8, 0.0, 0.0, 0.0]]]]), torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]])).round(decimals=2)
+    tensor([[[[0.8000, 0.8000, 0.8000, 0.8000]]]])
+    """
+    if max(weight.shape[-2:]) == 1:
+        return weighted + (1 - weight) * 0.5
+    halves = functional.avg_pool2d(torch.cat([weighted, weight], dim=1), 2, ceil_mode=True, count_include_pad=False)
+    gain = (4 * halves[:, -1:]).clamp(max=1) / halves[:, -1:].clamp(min=1e-6)  # one known pixel of four is enough
+    coarse = spread_colors(halves[:, :-1] * gain, halves[:, -1:] * gain)
+    return weighted + (1 - weight) * resize(coarse, weight.shape[-2:])
 
 
 def fuse(probabilities: torch.Tensor, alpha_r: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from shm.filters import resize, resize_image
 from shm.foreground import estimate_foreground
 from shm.matte import DEPTHS, Matte, Report, check, to_depth
 from shm.matting import MattingHead, fuse
-from shm.refinement import Refiner, refine_alpha
+from shm.refinement import refine_alpha
 from shm.segmentation import MODELS, Segmenter, SegmenterPreset
 from shm.trimap import soft_trimap
 
@@ -23,16 +23,14 @@ def load(
     preset: SegmenterPreset | str = "embedded",
     *,
     head: str = str(MODELS / "head"),
-    refiner: str = str(MODELS / "refiner"),
     device: str | None = None,
     precision: str | None = None,
 ) -> HumanMatting:
-    """Open a semantic model, a matting head and a refiner, ready for photographs.
+    """Open a semantic model and the matting head, ready for photographs.
 
     Args:
         preset: name in `PRESETS`, a `SegmenterPreset`, or the folder of a model fine-tuned from the embedded one.
         head: folder or hub repository of a matting head.
-        refiner: folder or hub repository of a refiner.
         device: "cpu", "cuda", "mps" or any torch device; None takes the best there is.
         precision: "float32", "bfloat16" or "float16"; None takes what is fast and safe on the device.
 
@@ -40,35 +38,26 @@ def load(
         CheckpointError: weights that cannot be found, opened or understood.
         ValueError: no such device here, or no such precision.
     """
-    networks = Segmenter.from_pretrained(preset), MattingHead.load(head), Refiner.load(refiner)
-    return HumanMatting(*networks, device=device, precision=precision)
+    return HumanMatting(Segmenter.from_pretrained(preset), MattingHead.load(head), device=device, precision=precision)
 
 
 class HumanMatting:
-    """Cuts people out of photographs; holds the three networks on one device.
+    """Cuts people out of photographs; holds the two networks on one device.
 
     Args:
         segmenter: image at working size -> class probabilities.
         head: image and soft trimap at detail size -> alpha_r.
-        refiner: image and enlarged alpha -> alpha with the detail of the image.
         device, precision: as in `load`.
     """
 
     def __init__(
-        self,
-        segmenter: Segmenter,
-        head: MattingHead,
-        refiner: Refiner,
-        *,
-        device: str | None = None,
-        precision: str | None = None,
+        self, segmenter: Segmenter, head: MattingHead, *, device: str | None = None, precision: str | None = None
     ) -> None:
         self.device = find_device(device)
         self.precision = find_precision(precision, self.device)
         placement = {"device": self.device, "memory_format": torch.channels_last}
         self.segmenter = segmenter.eval().to(**placement)
         self.head = head.eval().to(**placement)
-        self.refiner = refiner.eval().to(**placement)
 
     def __call__(self, image: torch.Tensor) -> Matte:
         """Return everything there is to know about one photograph: the stream, gathered.
@@ -157,8 +146,7 @@ class HumanMatting:
                 alpha_r = self.head(detail, probabilities)
             alpha = fuse(probabilities, alpha_r)
         with self.measure(seconds, "refinement"):
-            with self.autocast():
-                alpha, refined_fraction = refine_alpha(image, alpha, self.refiner, detail=detail, reach=self.refiner.reach)
+            alpha, refined_fraction = refine_alpha(image, alpha, detail=detail)
         yield "alpha", alpha.to(home)
 
         with self.measure(seconds, "foreground"):

@@ -37,6 +37,7 @@ class SegmenterPreset:
         side: longer side of the working size, in pixels.
         scales: sizes at which the network sees the photograph, relative to the working size; its logits are averaged. At a smaller
             one it sees more of a scene at once.
+        sharpness: factor of the logits; above 1 where training on labels with errors left a network less sure than it is right.
         mean, std: of the normalization of each channel, for an image in [0, 1].
         channel_order: "rgb" or "bgr".
         revision: commit, tag or branch of a hub repository.
@@ -54,6 +55,7 @@ class SegmenterPreset:
     background_labels: tuple[str, ...] = ()
     side: int = 512
     scales: tuple[float, ...] = (1.0,)
+    sharpness: float = 1.0
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     channel_order: str = "rgb"
@@ -68,8 +70,9 @@ PRESETS: dict[str, SegmenterPreset] = {
         commercial_use=True,
         megabytes=5.0,
         human_labels=("person",),
-        side=768,
+        side=512,
         scales=(1.0, 0.5),
+        sharpness=2.0,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     ),
@@ -197,7 +200,8 @@ class Segmenter(nn.Module):
         ordered = image.flip(1) if self.preset.channel_order == "bgr" else image
         normalized, size = (ordered - self.mean) / self.std, image.shape[-2:]
         seen = [resize(normalized, fit_size(*size, round(scale * max(size)), self.MULTIPLE)) for scale in self.preset.scales]
-        return torch.stack([resize(self.network(view).logits.float(), size) for view in seen]).mean(dim=0).softmax(dim=1)
+        logits = torch.stack([resize(self.network(view).logits.float(), size) for view in seen]).mean(dim=0)
+        return (self.preset.sharpness * logits).softmax(dim=1)
 
     @torch.no_grad()
     def segment(self, image: torch.Tensor) -> torch.Tensor:

@@ -15,10 +15,10 @@ from shm.filters import (
     erode,
     fit_size,
     gaussian_blur,
+    guided_coefficients,
     resize,
     split_rows,
     split_tiles,
-    spread_colors,
 )
 
 SIZES = [(1, 1), (37, 53)]
@@ -117,13 +117,18 @@ def test_the_band_reaches_beyond_soft_pixels_and_edges() -> None:
     assert not find_band(torch.full((1, 1, 4, 4), 0.995), 1).any()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (37, 53), (1, 200)])
-def test_colors_spread_at_any_size_and_stay_where_they_are_known(size) -> None:
-    color = noise(1, 3, *size)
-    torch.testing.assert_close(spread_colors(color, torch.ones(1, 1, *size)), color)
-    nothing = spread_colors(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size))
-    torch.testing.assert_close(nothing, torch.full_like(color, 0.5))
-    weight = (noise(1, 1, *size, seed=3) > 0.7).float()
-    spread = spread_colors(color * weight, weight)
-    assert spread.shape == color.shape and spread.min() >= 0 and spread.max() <= 1
-    torch.testing.assert_close(spread * weight, color * weight)
+def test_guided_coefficients_recover_a_linear_target() -> None:
+    guide = noise(1, 3, 20, 24)
+    target = 0.2 * guide[:, :1] - 0.5 * guide[:, 1:2] + 0.7 * guide[:, 2:] + 0.1
+    slope, offset = guided_coefficients(guide, target, radius=3, epsilon=1e-7)
+    torch.testing.assert_close(slope, torch.tensor([0.2, -0.5, 0.7]).view(1, 3, 1, 1).expand_as(slope), atol=1e-3, rtol=0)
+    torch.testing.assert_close((slope * guide).sum(1, keepdim=True) + offset, target, atol=1e-3, rtol=0)
+
+
+def test_guided_coefficients_equal_ridge_regression_in_one_window() -> None:
+    guide, target, epsilon = noise(1, 3, 5, 5), noise(1, 1, 5, 5), 0.01
+    slope, offset = guided_coefficients(guide, target, radius=5, epsilon=epsilon)
+    x, y = guide[0].flatten(1).numpy(), target.flatten().numpy()
+    expected = np.linalg.solve(np.cov(x, bias=True) + epsilon * np.eye(3), (x * (y - y.mean())).mean(1))
+    np.testing.assert_allclose(slope[0, :, 2, 2], expected, atol=1e-4)
+    np.testing.assert_allclose(offset[0, 0, 2, 2], y.mean() - expected @ x.mean(1), atol=1e-4)

@@ -108,9 +108,9 @@ def test_integers_are_read_as_well(presets) -> None:
 
 def test_working_size_keeps_proportions() -> None:
     segmenter = Segmenter(Echo("background", "person", "unknown"), PRESETS["embedded"])
-    assert segmenter.working_size(3000, 4000) == (576, 768)
-    assert segmenter.working_size(4000, 3000) == (768, 576)
-    assert segmenter.working_size(1, 4000) == (64, 768)
+    assert segmenter.working_size(3000, 4000) == (384, 512)
+    assert segmenter.working_size(4000, 3000) == (512, 384)
+    assert segmenter.working_size(1, 4000) == (64, 512)
 
 
 def test_the_logits_of_several_scales_are_averaged() -> None:
@@ -124,6 +124,13 @@ def test_the_logits_of_several_scales_are_averaged() -> None:
     assert shapes == [(96, 160), (64, 96), (96, 160), (64, 96)]
     torch.testing.assert_close(both, ((large + small) / 2).log_softmax(dim=1))
     assert not torch.allclose(large, small, atol=0.1)
+
+
+def test_sharpness_is_a_factor_of_the_logits() -> None:
+    image, network = photograph(64, 64), Echo("background", "person", "unknown")
+    plain, sharp = (Segmenter(network, replace(PRESETS["embedded"], sharpness=factor))(image) for factor in (1.0, 3.0))
+    torch.testing.assert_close(sharp, (3 * plain.log()).softmax(dim=1))
+    assert sharp.amax() > plain.amax()
 
 
 def test_every_preset_knows_who_is_human(presets) -> None:
@@ -148,7 +155,7 @@ def test_weights_survive_the_folder_and_half_precision_is_undone(presets, tmp_pa
 
 def test_channel_order_and_normalization() -> None:
     image = photograph(64, 64)
-    preset = replace(PRESETS["embedded"], scales=(1.0,), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
+    preset = replace(PRESETS["embedded"], scales=(1.0,), sharpness=1.0, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
     mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (preset.mean, preset.std))
     for order, ordered in (("rgb", image), ("bgr", image.flip(1))):
         segmenter = Segmenter(Echo("background", "person", "unknown"), replace(preset, channel_order=order))

@@ -10,7 +10,6 @@ from PIL import Image
 from shm.cli import main
 from shm.matte import CheckpointError, ImageError
 from shm.matting import MattingHead
-from shm.refinement import Refiner
 from shm.segmentation import Segmenter
 from shm.training import dataset, losses, start, train
 
@@ -78,7 +77,9 @@ def test_a_phased_convolution_is_the_dilated_one():
 
 def test_the_head_learns_from_the_trimaps_of_a_segmenter(data):
     segmenter = Segmenter.from_pretrained("embedded")
-    sample = dataset.draw_segmented(np.random.default_rng(0), data.cutouts, data.backgrounds, SIDE, segmenter)
+    samples = dataset.draw_segmented(np.random.default_rng(0), data.cutouts, data.backgrounds, SIDE, segmenter, 2)
+    sample = samples[1]
+    assert len(samples) == 2 and not torch.equal(samples[0][0], sample[0])
     assert [tuple(plane.shape) for plane in sample] == [(1, channels, SIDE, SIDE) for channels in (3, 1, 3, 3, 3)]
     torch.testing.assert_close(sample[-1].sum(dim=1), torch.ones(1, SIDE, SIDE), atol=1e-3, rtol=0)
     first, again = (
@@ -90,20 +91,7 @@ def test_the_head_learns_from_the_trimaps_of_a_segmenter(data):
         train.TrainingConfig("segmenter", "", init="models/segmenter", segmenter="embedded")
 
 
-def test_the_refiner_learns_from_the_alphas_of_a_head(data):
-    torch.manual_seed(0)
-    head = MattingHead().eval()
-    drawn, found = (
-        dataset.draw_refiner_batch(np.random.default_rng(2), data, batch=4, side=SIDE, head=teacher) for teacher in (None, head)
-    )
-    assert torch.equal(drawn["image"][0], found["image"][0])
-    error = (drawn["coarse"] - drawn["alpha"]).abs().flatten(1).mean(1)
-    assert (error < 0.1).all() and (found["coarse"] - found["alpha"]).abs().flatten(1).mean(1).max() > error.max()
-    with pytest.raises(ValueError, match="head: expected none for the stage head, got models/head"):
-        train.TrainingConfig("head", "", head="models/head")
-
-
-@pytest.mark.parametrize("draw", [dataset.draw_head_batch, dataset.draw_segmenter_batch, dataset.draw_refiner_batch])
+@pytest.mark.parametrize("draw", [dataset.draw_head_batch, dataset.draw_segmenter_batch])
 def test_a_seed_repeats_a_batch_and_another_does_not(data, draw):
     first, again, other = (draw(np.random.default_rng(seed), data, batch=3, side=SIDE) for seed in (5, 5, 6))
     for name, tensor in first.items():
@@ -206,7 +194,7 @@ def test_what_cannot_be_trained_is_said_in_one_line(options, code, sentence, dat
     assert len(said) == 1 and said[0].startswith("error: ") and sentence in said[0]
 
 
-OPEN = {"segmenter": lambda folder: start.open_segmenter(folder), "head": MattingHead.load, "refiner": Refiner.load}
+OPEN = {"segmenter": lambda folder: start.open_segmenter(folder), "head": MattingHead.load}
 
 
 @pytest.mark.parametrize("stage", OPEN)

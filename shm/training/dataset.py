@@ -18,11 +18,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from shm.filters import gaussian_blur, resize
+from shm.filters import resize
 from shm.matte import ImageError
-from shm.matting import MattingHead, fuse
 from shm.pipeline import find_precision
-from shm.refinement import find_colors
 from shm.segmentation import Segmenter
 from shm.training.accessories import add_glasses, add_veil, cut_gap, cut_lace
 from shm.training.grooming import add_beard, add_braid, add_collar, add_fringe
@@ -43,6 +41,10 @@ RARE_ABOVE: tuple[tuple[Dressing, float], ...] = ((add_beard, 0.04), (add_braid,
 
 EDGE_RADIUS = 5
 """How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: farther, and nobody says where it is."""
+
+
+CROPS = 3
+"""Squares cut out of each picture that a segmenter saw: what it takes to draw one is far more than what it takes to learn from it."""
 
 
 @dataclass(frozen=True)
@@ -199,21 +201,26 @@ def draw_head_batch(
     """
     names = ("image", "alpha", "foreground", "background", "probabilities")
     samples = []
-    for _ in range(batch):
-        layers = draw_layers(rng, data, 0.5)
-        if segmenter is not None and rng.random() < 0.6:
-            samples.append(draw_segmented(rng, layers, data.backgrounds, side, segmenter))
-        else:
-            sample = draw_composite(rng, layers, data.backgrounds, side, whole=False)
-            samples.append((*sample, degrade_trimap(rng, sample[1])))
+    segmented = 0 if segmenter is None else rng.binomial(batch, 0.6)
+    while len(samples) < segmented:
+        layers, count = draw_layers(rng, data, 0.5), min(CROPS, segmented - len(samples))
+        samples += draw_segmented(rng, layers, data.backgrounds, side, segmenter, count)
+    while len(samples) < batch:
+        sample = draw_composite(rng, draw_layers(rng, data, 0.5), data.backgrounds, side, whole=False)
+        samples.append((*sample, degrade_trimap(rng, sample[1])))
     return {name: torch.cat(tensors) for name, tensors in zip(names, zip(*samples))}
 
 
 @torch.no_grad()
 def draw_segmented(
-    rng: np.random.Generator, layers: list[torch.Tensor], pictures: list[torch.Tensor], side: int, segmenter: Segmenter
-) -> tuple[torch.Tensor, ...]:
-    """Draw a whole picture of twice the side, let a segmenter see it smaller, and cut a square about a soft edge out of both.
+    rng: np.random.Generator,
+    layers: list[torch.Tensor],
+    pictures: list[torch.Tensor],
+    side: int,
+    segmenter: Segmenter,
+    count: int,
+) -> list[tuple[torch.Tensor, ...]]:
+    """Draw a whole picture of twice the side, let a segmenter see it smaller, and cut squares about soft edges out of both.
 
     Args:
         rng: source of chance.
@@ -221,9 +228,10 @@ def draw_segmented(
         pictures: (3, H, W) uint8 photographs without people.
         side: of the square, in pixels.
         segmenter: on the CPU, in evaluation mode.
+        count: how many squares.
 
     Returns:
-        what `draw_composite` returns, and the soft trimap (1, 3, side, side).
+        for each square what `draw_composite` returns, and the soft trimap (1, 3, side, side).
     """
     planes = draw_composite(rng, layers, pictures, 2 * side, whole=True)
     image, alpha = planes[:2]
@@ -233,35 +241,9 @@ def draw_segmented(
         classes = segmenter(resize(image, (small, small)))
     trimap = resize(soft_trimap(classes, segmenter.class_names, segmenter.human_labels), (2 * side, 2 * side))
     soft = torch.nonzero((alpha[0, 0] > 0.05) & (alpha[0, 0] < 0.95))
-    spot = soft[rng.integers(len(soft))] if len(soft) else torch.tensor([side, side])
-    top, left = (min(max(0, int(place) - int(rng.integers(side))), side) for place in spot)
-    return tuple(plane[..., top : top + side, left : left + side] for plane in (*planes, trimap))
-
-
-@torch.no_grad()
-def draw_refiner_batch(
-    rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int, head: MattingHead | None = None
-) -> dict[str, torch.Tensor]:
-    """Draw a batch for the refiner: composites with true alpha, and the alpha that was found at about half their size.
-
-    With a head more than half of these are its own; the others are the true one, shrunk and softened.
-
-    Returns:
-        image, foreground, background (B, 3, side, side), alpha and coarse (B, 1, side, side), colors (B, 6, side / 2, side / 2),
-        float32.
-    """
-    names = ("image", "alpha", "foreground", "background", "coarse", "colors")
-    samples = []
-    for _ in range(batch):
-        layers = draw_layers(rng, data, 0.5)
-        image, alpha, foreground, background = draw_composite(rng, layers, data.backgrounds, side, whole=False, largest=1.0)
-        length = max(8, round(side * rng.uniform(0.45, 0.85)))
-        small, true = resize(image, (length, length)), resize(alpha, (length, length)).clamp(0, 1)
-        if head is not None and rng.random() < 0.6:
-            trimap = degrade_trimap(rng, true)
-            found = fuse(trimap, head(small, trimap))
-        else:
-            found = gaussian_blur(true, rng.uniform(0, 0.8)).clamp(0, 1)
-        colors = resize(find_colors(small, found), (side // 2, side // 2))
-        samples.append((image, alpha, foreground, background, resize(found, (side, side)), colors))
-    return {name: torch.cat(tensors) for name, tensors in zip(names, zip(*samples))}
+    squares = []
+    for _ in range(count):
+        spot = soft[rng.integers(len(soft))] if len(soft) else torch.tensor([side, side])
+        top, left = (min(max(0, int(place) - int(rng.integers(side))), side) for place in spot)
+        squares.append(tuple(plane[..., top : top + side, left : left + side] for plane in (*planes, trimap)))
+    return squares

@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from shm.matte import CheckpointError
 from shm.matting import MattingConfig, MattingHead
-from shm.refinement import Refiner, RefinerConfig
 from shm.segmentation import silence_transformers
 
 
@@ -16,16 +15,14 @@ def open_network(stage: str, init: str) -> nn.Module:
     """Return the network that a stage trains, with its initial weights.
 
     Args:
-        stage: "segmenter", "head" or "refiner".
-        init: folder of the weights; empty for a head or a refiner that starts from random ones.
+        stage: "segmenter" or "head".
+        init: folder of the weights; empty for a head that starts from random ones.
 
     Raises:
         CheckpointError: the folder holds no such network.
     """
     if stage == "head":
         return MattingHead.load(init) if init else MattingHead(MattingConfig())
-    if stage == "refiner":
-        return Refiner.load(init) if init else Refiner(RefinerConfig())
     return open_segmenter(init)
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 from torch.nn import functional
 
 from shm.compositing import composite
-from shm.filters import box_mean, dilate, erode, gaussian_blur, resize, spread_colors
+from shm.filters import box_mean, dilate, erode, gaussian_blur, resize
+from shm.matting import spread_colors
 from shm.training.hair import draw_strands, draw_style, gather_locks, grow_strands
 from shm.trimap import trimap_from_alpha
 
@@ -204,13 +205,7 @@ def blur_layer(rng: np.random.Generator, layer: torch.Tensor) -> torch.Tensor:
 
 
 def draw_composite(
-    rng: np.random.Generator,
-    layers: list[torch.Tensor],
-    pictures: list[torch.Tensor],
-    side: int,
-    *,
-    whole: bool,
-    largest: float = 1.8,
+    rng: np.random.Generator, layers: list[torch.Tensor], pictures: list[torch.Tensor], side: int, *, whole: bool
 ) -> tuple[torch.Tensor, ...]:
     """Draw people over a background, photographed by one camera.
 
@@ -220,7 +215,6 @@ def draw_composite(
         pictures: (3, H, W) uint8 photographs without people.
         side: of the result, in pixels.
         whole: people as a photograph shows them, for the segmenter; otherwise a crop about a soft edge, for the head.
-        largest: how far a crop enlarges a layer at most; above 1 its edges are blurred.
 
     Returns:
         image (1, 3, side, side), alpha (1, 1, side, side), foreground (spread from nearby where alpha is 0) and background
@@ -229,7 +223,7 @@ def draw_composite(
     people = torch.zeros(1, 4, side, side)
     for _ in range(1 if rng.random() < 0.85 else 2):
         layer = layers[rng.integers(len(layers))]
-        center, scale = place_whole(rng, layer, side) if whole else place_edge(rng, layer, side, largest)
+        center, scale = place_whole(rng, layer, side) if whole else place_edge(rng, layer, side)
         placed = blur_layer(rng, sample_affine(rng, layer, center, scale, side))
         placed[:, :3] = shift_color(rng, placed[:, :3] / placed[:, 3:].clamp(min=1e-3), 0.2) * placed[:, 3:]
         people = placed + (1 - placed[:, 3:]) * people
@@ -242,10 +236,10 @@ def draw_composite(
     return record(rng, image), alpha, foreground, background
 
 
-def place_edge(rng: np.random.Generator, layer: torch.Tensor, side: int, largest: float) -> tuple[tuple[float, float], float]:
+def place_edge(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tuple[tuple[float, float], float]:
     """Return the center x, y and the scale at which a square of a layer shows some of its soft edge."""
     height, width = layer.shape[-2:]
-    scale = float(np.exp(rng.uniform(math.log(0.4), math.log(largest))))
+    scale = float(np.exp(rng.uniform(math.log(0.5), math.log(1.8))))
     soft = torch.nonzero((layer[3] > 12) & (layer[3] < 243))
     spot = soft[rng.integers(len(soft))] if len(soft) else torch.tensor([height // 2, width // 2])
     reach = 0.3 * side / scale

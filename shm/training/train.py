@@ -1,8 +1,7 @@
-"""Training: one program for all three networks, on any device, resumable, repeatable under a seed.
+"""Training: one program for both networks, on any device, resumable, repeatable under a seed.
 
 Stage "segmenter" fine-tunes the three-class T-Net on labelled photographs and composites; stage "head" trains the matting head,
-in the place of the M-Net, on composites whose alpha is known (Chen et al., Semantic Human Matting, ACM MM 2018, section 4); stage
-"refiner" trains what brings alpha to the photograph's size, on such composites as well.
+in the place of the M-Net, on composites whose alpha is known (Chen et al., Semantic Human Matting, ACM MM 2018, section 4).
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ import torch
 from torch import nn
 
 from shm.matte import CheckpointError
-from shm.filters import find_band
-from shm.matting import MattingHead, fuse
+from shm.matting import fuse
 from shm.pipeline import find_device, find_precision
 from shm.segmentation import Segmenter, silence_transformers
-from shm.training.dataset import TrainingSet, draw_head_batch, draw_refiner_batch, draw_segmenter_batch, read_set
+from shm.training.dataset import TrainingSet, draw_head_batch, draw_segmenter_batch, read_set
 from shm.training.losses import matting_loss, trimap_loss
 from shm.training.start import open_network
 
@@ -38,10 +36,7 @@ VALIDATION = 2**32
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
 
-FRESH_GAIN = 3.0
-"""How much faster the segmenter's classifier and decoder learn than the pretrained layers below them."""
-
-SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "seed": 0, "learning_rate": 0.0, "ema": 0.0}
+SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "seed": 0, "learning_rate": 0.0, "ema": 0.0, "trunk_rate": 0.0}
 """The smallest value that a field of a configuration may have."""
 
 
@@ -50,14 +45,15 @@ class TrainingConfig:
     """Everything that decides what a run does; written beside its weights.
 
     Attributes:
-        stage: "segmenter", "head" or "refiner".
+        stage: "segmenter" or "head".
         data: folder of the training set.
-        init: folder of the weights to start from; empty for a head or a refiner that starts from random ones.
+        init: folder of the weights to start from; empty for a head that starts from random ones.
         segmenter: preset or folder of the one whose trimaps the head learns from, beside drawn ones; empty for none.
-        head: folder of the one whose alphas the refiner learns from, beside drawn ones; empty for none.
         steps: optimizer steps in all.
         batch: pictures a step.
         side: of the training pictures, in pixels.
+        trunk_rate: how fast the segmenter's pretrained layers learn, as a fraction of the rate of its classifier and decoder; 0 keeps
+            them as they are.
         learning_rate: at its highest; it falls to a hundredth along a cosine.
         warmup: steps until it is reached; in these only the segmenter's classifier learns (Kumar et al., Fine-Tuning can Distort
             Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
@@ -74,13 +70,13 @@ class TrainingConfig:
     data: str
     init: str = ""
     segmenter: str = ""
-    head: str = ""
     steps: int = 4000
     batch: int = 8
     side: int = 320
     learning_rate: float = 1e-3
     warmup: int = 100
     ema: float = 0.998
+    trunk_rate: float = 0.3
     made_layers: int = 600
     seed: int = 1
     device: str = ""
@@ -92,8 +88,6 @@ class TrainingConfig:
                 raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
         if self.segmenter and self.stage != "head":
             raise ValueError(f"segmenter: expected none for the stage {self.stage}, got {self.segmenter}")
-        if self.head and self.stage != "refiner":
-            raise ValueError(f"head: expected none for the stage {self.stage}, got {self.head}")
         if self.ema >= 1:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
         if self.stage == "segmenter" and not self.init:
@@ -106,10 +100,6 @@ def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: Tra
     """Return the loss of a stage for a batch."""
     if config.stage == "segmenter":
         return trimap_loss(network(batch["image"] * 2 - 1).logits, batch["target"])
-    if config.stage == "refiner":
-        pred = network(batch["image"], batch["coarse"], batch["colors"])
-        band = find_band(batch["coarse"], 2).float()
-        return matting_loss(pred, pred, batch["alpha"], band, batch["foreground"], batch["background"])
     alpha_r = network(batch["image"], batch["probabilities"])
     fused = fuse(batch["probabilities"], alpha_r)
     unknown = batch["probabilities"][:, 2:]
@@ -117,14 +107,12 @@ def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: Tra
 
 
 def draw_batch(
-    data: TrainingSet, config: TrainingConfig, step: int, teacher: Segmenter | MattingHead | None = None
+    data: TrainingSet, config: TrainingConfig, step: int, teacher: Segmenter | None = None
 ) -> dict[str, torch.Tensor]:
-    """Draw the batch of a step, the same whenever it is asked for; `teacher` is the stage before, whose mistakes are learnt."""
+    """Draw the batch of a step, the same whenever it is asked for; `teacher` serves the head."""
     rng = np.random.default_rng((config.seed, step))
     if config.stage == "segmenter":
         return draw_segmenter_batch(rng, data, batch=config.batch, side=config.side)
-    if config.stage == "refiner":
-        return draw_refiner_batch(rng, data, batch=config.batch, side=config.side, head=teacher)
     return draw_head_batch(rng, data, batch=config.batch, side=config.side, segmenter=teacher)
 
 
@@ -159,15 +147,13 @@ class Trainer:
         self.precision = find_precision(config.precision or None, self.device)
         torch.manual_seed(config.seed)
         self.teacher = Segmenter.from_pretrained(config.segmenter) if config.segmenter else None
-        if config.head:
-            self.teacher = MattingHead.load(config.head)
         self.network = open_network(config.stage, config.init).to(device=self.device, memory_format=torch.channels_last)
         self.network.train(config.stage == "head")  # DeepLab's folded batch norm must never be in training mode
         self.average = deepcopy(self.network).eval()
         learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
         fresh = [weight for name, weight in learnt.items() if config.stage != "segmenter" or "classifier" in name or "decoder" in name]
         self.trunk = [weight for weight in learnt.values() if not any(weight is other for other in fresh)]
-        groups = [{"params": self.trunk, "gain": 1.0}, {"params": fresh, "gain": FRESH_GAIN if self.trunk else 1.0}]
+        groups = [{"params": self.trunk, "gain": config.trunk_rate}, {"params": fresh, "gain": 1.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=1e-4)
         self.step = 0
         self.pool, self.drawn = ThreadPoolExecutor(AHEAD), {}
@@ -214,7 +200,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step) * group["gain"]
         for weight in self.trunk:  # what it knew is not shaken by a classifier that still knows nothing
-            weight.requires_grad_(self.step >= self.config.warmup)
+            weight.requires_grad_(self.step >= self.config.warmup and self.config.trunk_rate > 0)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             loss = compute_loss(self.network, batch, self.config)
         self.optimizer.zero_grad()
@@ -244,7 +230,7 @@ class Trainer:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of the configuration."""
-    parser.add_argument("stage", choices=("segmenter", "head", "refiner"), help="which network to train")
+    parser.add_argument("stage", choices=("segmenter", "head"), help="which network to train")
     parser.add_argument("data", help="folder of the training set, laid out as shm/training/dataset.py says")
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder for checkpoint and weights; resumed if present")
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (default: %(default)s)")
