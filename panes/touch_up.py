@@ -89,7 +89,7 @@ def make_handlers(matting: shm.HumanMatting) -> tuple[Callable[..., Iterator[lis
         view.undone.clear()
         yield from run_again(view, choice)
 
-    def step(giving: str, taking: str) -> Callable[..., Iterator[list]]:
+    def step(name: str, giving: str, taking: str) -> Callable[..., Iterator[list]]:
         @take_choice
         def move(request: gr.Request, view: View | None, choice: Choice) -> Iterator[list]:
             """Move the latest strokes from the ones to the others, and matte again."""
@@ -99,9 +99,10 @@ def make_handlers(matting: shm.HumanMatting) -> tuple[Callable[..., Iterator[lis
             getattr(view, taking).append(getattr(view, giving).pop())
             yield from run_again(view, choice)
 
+        move.__name__ = name  # what MCP calls it
         return move
 
-    return touch_up, step("strokes", "undone"), step("undone", "strokes")
+    return touch_up, step("undo", "strokes", "undone"), step("redo", "undone", "strokes")
 
 
 def make_brush(kind: str) -> gr.Brush:

@@ -107,6 +107,7 @@ class View:
         outline: file of the people's outlines.
         matte, screen, people: once whole, the same reduced to what is shown, and who is there; kept, so that no edit and no
             background needs a network.
+        kept: who and which parts were chosen last, and what they leave of the screen's alpha.
         close: rows and columns of the close-up, in pixels of the photograph.
         backdrop: file of the picture behind the people, and the picture as a screen needs it; read once for all edits.
         probabilities: what the segmentation said, before any touch-up.
@@ -125,6 +126,7 @@ class View:
     matte: shm.Matte | None = None
     screen: shm.Matte | None = None
     people: People | None = None
+    kept: tuple[tuple, torch.Tensor] | None = None
     close: tuple[slice, slice] | None = None
     backdrop: tuple[str, torch.Tensor] | None = None
     probabilities: torch.Tensor | None = None
@@ -154,6 +156,7 @@ class View:
         small = {name: shrink(getattr(matte, name), side=SCREEN_SIDE) for name in ("image", "alpha", "foreground")}
         self.matte, self.screen = matte, replace(matte, **small)
         self.people = find_people(matte.alpha, matte.probabilities)
+        self.kept = None
         self.close = place_close_up(self.screen.alpha, tuple(matte.alpha.shape[-2:]))
 
     def read_scene(self, choice: Choice) -> Scene:
@@ -168,11 +171,21 @@ class View:
     def edit_screen(self, choice: Choice) -> shm.Matte:
         """Return what is shown, edited."""
         scale = max(self.screen.alpha.shape[-2:]) / max(self.matte.alpha.shape[-2:])
-        return heed(self.language, edit_matte, self.screen, choice.find_edits(self.people), self.people, scale=scale)
+        edits, kept = replace(choice.find_edits(self.people), persons=None, connected=False), self.find_kept(choice)
+        return heed(self.language, edit_matte, replace(self.screen, alpha=kept), edits, scale=scale)
+
+    def find_kept(self, choice: Choice) -> torch.Tensor:
+        """Return what the chosen people and parts leave of the screen's alpha; found once for all edits of the edge."""
+        chosen = tuple(choice.left_out), bool(choice.connected)
+        if self.kept is None or self.kept[0] != chosen:
+            edits = replace(choice.find_edits(self.people), shift=0.0, feather=0.0)
+            self.kept = chosen, heed(self.language, edit_matte, self.screen, edits, self.people).alpha
+        return self.kept[1]
 
     def show_close(self, choice: Choice, edited: shm.Matte, scene: Scene) -> torch.Tensor:
         """Return the close-up in the photograph's own pixels, edited, on the background that was chosen."""
-        near = heed(self.language, edit_part, self.matte, self.screen, choice.find_edits(self.people), self.people, self.close)
+        edits, kept = choice.find_edits(self.people), self.find_kept(choice)
+        near = heed(self.language, edit_part, self.matte, self.screen, kept, edits, self.close)
         if choice.look != "composite":
             return heed(self.language, view_matte, near, choice.look)
         return heed(self.language, compose_part, near, edited, scene, tuple(self.matte.alpha.shape[-2:]), self.close)

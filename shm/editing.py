@@ -145,13 +145,14 @@ def compose(matte: Matte, scene: Scene) -> torch.Tensor:
     )
 
 
-def edit_part(matte: Matte, small: Matte, edits: Edits, people: People | None, part: tuple[slice, slice]) -> Matte:
+def edit_part(matte: Matte, small: Matte, kept: torch.Tensor, edits: Edits, part: tuple[slice, slice]) -> Matte:
     """Return a part of `edit_matte(matte, edits, people)`, without working on the rest of the photograph.
 
     Args:
         matte: whole.
-        small: the same reduced, by which people and parts that belong to nobody are told apart.
-        edits, people: as in `edit_matte`.
+        small: the same reduced.
+        kept: (1, 1, h, w), what `edits.persons` and `edits.connected` leave of the alpha of `small`.
+        edits: as in `edit_matte`.
         part: rows and columns of the photograph.
 
     Returns:
@@ -163,8 +164,7 @@ def edit_part(matte: Matte, small: Matte, edits: Edits, people: People | None, p
     size, reach = tuple(matte.alpha.shape[-2:]), math.ceil(abs(edits.shift) + 1.5 * edits.feather)
     grown = tuple(slice(max(0, side.start - reach), min(full, side.stop + reach)) for side, full in zip(part, size))
     near = replace(matte, **{name: getattr(matte, name)[..., *grown] for name in ("image", "alpha", "foreground")})
-    if edits.persons is not None or edits.connected:
-        kept = edit_matte(small, replace(edits, shift=0.0, feather=0.0), people).alpha
+    if kept is not small.alpha:
         share = torch.where(small.alpha > 0, kept / small.alpha.clamp(min=1e-6), 1.0).clamp(0, 1)
         near = replace(near, alpha=near.alpha * enlarge_part(share, size, *grown))
     near = edit_matte(near, replace(edits, persons=None, connected=False))

@@ -41,7 +41,6 @@ from shm.id_photo import Head
 from shm.matte import to_depth
 from shm.matting import MattingConfig, MattingHead
 from shm.people import find_people
-from shm.refinement import Refiner, RefinerConfig
 from shm.segmentation import PRESETS
 from shm.touch_up import BRUSHES, paint_probabilities
 from shm.trimap import hard_trimap
@@ -81,7 +80,7 @@ def matting() -> shm.HumanMatting:
     preset = replace(PRESETS["embedded"], side=128)
     segmenter = shm.Segmenter(MobileNetV2ForSemanticSegmentation(config), preset)
     head = MattingHead(MattingConfig(channels=(4, 6), full_size_channels=4, side=128))
-    return shm.HumanMatting(segmenter, head, Refiner(RefinerConfig(channels=4, layers=1)), device="cpu", precision="float32")
+    return shm.HumanMatting(segmenter, head, device="cpu", precision="float32")
 
 
 def free_port() -> int:
@@ -809,8 +808,12 @@ def test_browser_a_finger_paints_on_a_phone(open_page, photo: Path, locale: str,
     assert page.evaluate("scrollY") == scroll
     with visit.another("#alpha img"):
         page.locator("#apply").tap()
-    page.get_by_text(word["touched_up"].split("{")[0].strip()).wait_for()
+    page.get_by_text(word["touched_up"].split("}")[1].strip()).wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+SHOWS_COLOR = """color => [...document.querySelectorAll('#brush button, #brush button *')].some(
+  part => ['color', 'fill', 'backgroundColor'].some(name => getComputedStyle(part)[name] === color))"""
 
 
 def test_browser_each_brush_does_what_it_says(open_page, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -823,7 +826,9 @@ def test_browser_each_brush_does_what_it_says(open_page, photo: Path, monkeypatc
     for count, kind in enumerate(("Remove", "Look again", "Keep"), start=1):
         box = open_brush(page, {"touch_up": "Touch up"})
         page.locator("#brush-kind").get_by_label(kind).check()
-        page.wait_for_timeout(1500)
+        color = ImageColor.getrgb(BRUSHES[{"Remove": "remove", "Look again": "unknown", "Keep": "keep"}[kind]])
+        page.wait_for_function(SHOWS_COLOR, arg=f"rgb{color}")
+        page.wait_for_timeout(500)
         height = box["y"] + (0.3 + 0.12 * count) * box["height"]
         page.mouse.move(box["x"] + 0.4 * box["width"], height)
         page.mouse.down()
@@ -1171,19 +1176,22 @@ def test_visitors_do_not_see_each_other_s_pictures(address: str, photo: Path) ->
 
 def test_pictures_are_deleted_after_a_while(matting: shm.HumanMatting, photo: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "short"))
-    monkeypatch.setattr(app, "KEEP_SECONDS", 1)
     monkeypatch.setattr(app, "CLEAN_SECONDS", 1)
     (tmp_path / "short").mkdir()
     demo = app.build(matting)
     _, address, _ = demo.launch(prevent_thread_lock=True, server_name="127.0.0.1", server_port=free_port(), **app.launch_options())
     cut_out(Client(address, verbose=False, download_files=str(tmp_path)), photo)
+    made = [path for path in (tmp_path / "short").rglob("*") if path.name in ("photo.jpg", "alpha.png", "composite.png", "portrait.jpg")]
+    assert {path.name for path in made} == {"photo.jpg", "alpha.png", "composite.png", "portrait.jpg"}
+    for path in made:
+        os.utime(path, (0, time.time() - session.KEEP_SECONDS - 1))  # as if it were that old
     deadline = time.monotonic() + 60
-    while any(path.is_file() and path.suffix != ".jpg" for path in (tmp_path / "short").rglob("*")) and time.monotonic() < deadline:
+    while any(path.exists() for path in made) and time.monotonic() < deadline:
         time.sleep(0.5)
-    left = [path.name for path in (tmp_path / "short").rglob("*") if path.is_file()]
+    left = [path.name for path in made if path.exists()]
     demo.close(verbose=False)
     gc.collect()
-    assert not {"photo.jpg", "alpha.png", "composite.png", "portrait.jpg"} & set(left)
+    assert left == []
 
 
 def test_the_client_of_the_readme_runs(address: str, photo: Path, tmp_path: Path, monkeypatch, capsys) -> None:

@@ -116,7 +116,7 @@ def test_each_look(matte: shm.Matte) -> None:
 @pytest.mark.parametrize("scene", [Scene(), Scene("color", color="#00b140"), Scene("blur"), Scene("gradient"), Scene("gallery", name="sea")])
 def test_a_part_is_cut_from_the_whole_s_own_pixels(matte: shm.Matte, edits: Edits, scene: Scene) -> None:
     part, size = (slice(5, 19), slice(11, 30)), tuple(matte.alpha.shape[-2:])
-    near, whole = edit_part(matte, matte, edits, None, part), edit_matte(matte, edits)
+    near, whole = edit_part(matte, matte, matte.alpha, edits, part), edit_matte(matte, edits)
     torch.testing.assert_close(near.alpha, whole.alpha[..., *part], rtol=0, atol=2e-3)
     assert torch.equal(near.foreground, whole.foreground[..., *part])
     image = compose_part(near, whole, scene, size, part)
@@ -129,7 +129,8 @@ def test_a_part_shows_only_those_who_stay_and_their_light(matte: shm.Matte) -> N
     alpha[..., 5:30, 5:20], alpha[..., 5:30, 30:45] = 1, 1
     pair = replace(matte, alpha=alpha, probabilities=torch.cat([1 - alpha, alpha, 0 * alpha], dim=1))
     people, part = find_people(alpha, pair.probabilities), (slice(0, 30), slice(0, 50))
-    near = edit_part(pair, pair, Edits(persons=(2,)), people, part)
+    edits = Edits(persons=(2,))
+    near = edit_part(pair, pair, edit_matte(pair, edits, people).alpha, edits, part)
     assert near.alpha[..., :20].max() == 0 and near.alpha[..., 5:30, 31:44].min() == 1
     sunset = Scene("gallery", name="sunset", color_match=1.0)
     lit, plain = (compose_part(near, pair, scene, tuple(alpha.shape[-2:]), part) for scene in (sunset, replace(sunset, color_match=0.0)))
