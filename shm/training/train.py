@@ -21,14 +21,14 @@ from pickle import UnpicklingError
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from shm.matte import CheckpointError
-from shm.matting import fuse
+from shm.matting import MattingConfig, MattingHead, fuse
 from shm.pipeline import find_device, find_precision
 from shm.segmentation import Segmenter, silence_transformers
 from shm.training.dataset import TrainingSet, draw_head_batch, draw_segmenter_batch, read_set
 from shm.training.losses import matting_loss, trimap_loss
-from shm.training.start import open_network
 
 VALIDATION = 2**32
 """Batches of this number and after are for validation; training never comes so far."""
@@ -36,7 +36,7 @@ VALIDATION = 2**32
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
 
-SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "seed": 0, "learning_rate": 0.0, "ema": 0.0, "trunk_rate": 0.0}
+SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "seed": 0, "learning_rate": 0.0, "ema": 0.0}
 """The smallest value that a field of a configuration may have."""
 
 
@@ -52,8 +52,6 @@ class TrainingConfig:
         steps: optimizer steps in all.
         batch: pictures a step.
         side: of the training pictures, in pixels.
-        trunk_rate: how fast the segmenter's pretrained layers learn, as a fraction of the rate of its classifier and decoder; 0 keeps
-            them as they are.
         learning_rate: at its highest; it falls to a hundredth along a cosine.
         warmup: steps until it is reached; in these only the segmenter's classifier learns (Kumar et al., Fine-Tuning can Distort
             Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
@@ -76,7 +74,6 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     warmup: int = 100
     ema: float = 0.998
-    trunk_rate: float = 0.3
     made_layers: int = 600
     seed: int = 1
     device: str = ""
@@ -96,6 +93,71 @@ class TrainingConfig:
             raise ValueError("precision: expected float32 or bfloat16, got float16")
 
 
+def open_network(config: TrainingConfig) -> nn.Module:
+    """Return the network that a stage trains, with its initial weights."""
+    if config.stage == "head":
+        return MattingHead.load(config.init) if config.init else MattingHead(MattingConfig())
+    return open_segmenter(config.init)
+
+
+def open_segmenter(folder: str) -> nn.Module:
+    """Open a DeepLabV3 as a T-Net: its classes become background, person and unknown, its output stride 16.
+
+    The classifier's rows for "background" and "person" are kept; "unknown" begins halfway between the two.
+
+    Raises:
+        CheckpointError: the folder holds no such model, or one without these labels.
+    """
+    from transformers import MobileNetV2ForSemanticSegmentation
+
+    classes = ("background", "person", "unknown")
+    try:
+        with silence_transformers():
+            network = MobileNetV2ForSemanticSegmentation.from_pretrained(
+                folder, output_stride=16, dtype=torch.float32, local_files_only=True
+            )
+    except (OSError, ValueError) as error:
+        raise CheckpointError("not_found", f"{folder}: expected a MobileNetV2 DeepLabV3, got: {error}") from error
+    for part in (network.mobilenet_v2.conv_stem, *network.mobilenet_v2.layer[:2]):  # half the cost, and nothing to relearn
+        part.requires_grad_(False)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.dilation != (1, 1) and layer.groups > 1:
+            layer.__class__ = PhasedConv
+    names = [network.config.id2label[index] for index in range(network.config.num_labels)]
+    if tuple(names) == classes:
+        return network
+    if not {"background", "person"} <= set(names):
+        raise CheckpointError("unknown_label", f"{folder}: expected labels background and person, got {', '.join(names)}")
+    head = network.segmentation_head
+    old = head.classifier.convolution
+    new = nn.Conv2d(old.in_channels, len(classes), old.kernel_size)
+    for tensor, source in ((new.weight, old.weight), (new.bias, old.bias)):
+        background, person = (source.detach()[names.index(name)] for name in classes[:2])
+        tensor.data = torch.stack([background, person, (background + person) / 2])
+    head.classifier.convolution = new
+    network.config.id2label = dict(enumerate(classes))
+    network.config.label2id = {name: index for index, name in enumerate(classes)}
+    nn.init.zeros_(network.mobilenet_v2.conv_1x1.convolution.weight)  # the classification branch; no segmentation uses it
+    return network
+
+
+class PhasedConv(nn.Conv2d):
+    """A dilated depthwise convolution as undilated ones over every d-th pixel: the same numbers, but a backward pass that is
+    three times as fast on CPUs."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return what `nn.Conv2d` returns for (B, C, H, W) features."""
+        step = self.dilation[0]
+        batch, channels, height, width = features.shape
+        padded = functional.pad(features, (0, -width % step, 0, -height % step))
+        phases = padded.unflatten(3, (-1, step)).unflatten(2, (-1, step)).permute(3, 5, 0, 1, 2, 4).flatten(0, 2)
+        phases = phases.contiguous(memory_format=torch.channels_last)
+        filtered = functional.conv2d(phases, self.weight, self.bias, groups=self.groups)
+        filtered = filtered.unflatten(0, (step, step, batch)).permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
+        lost = [span * (size - 1) for span, size in zip(self.dilation, self.kernel_size)]
+        return filtered[..., : height - lost[0], : width - lost[1]]
+
+
 def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: TrainingConfig) -> torch.Tensor:
     """Return the loss of a stage for a batch."""
     if config.stage == "segmenter":
@@ -107,13 +169,13 @@ def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: Tra
 
 
 def draw_batch(
-    data: TrainingSet, config: TrainingConfig, step: int, teacher: Segmenter | None = None
+    data: TrainingSet, config: TrainingConfig, step: int, segmenter: Segmenter | None = None
 ) -> dict[str, torch.Tensor]:
-    """Draw the batch of a step, the same whenever it is asked for; `teacher` serves the head."""
+    """Draw the batch of a step, the same whenever it is asked for; `segmenter` serves the head."""
     rng = np.random.default_rng((config.seed, step))
     if config.stage == "segmenter":
         return draw_segmenter_batch(rng, data, batch=config.batch, side=config.side)
-    return draw_head_batch(rng, data, batch=config.batch, side=config.side, segmenter=teacher)
+    return draw_head_batch(rng, data, batch=config.batch, side=config.side, segmenter=segmenter)
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
@@ -146,15 +208,13 @@ class Trainer:
         self.device = find_device(config.device or None)
         self.precision = find_precision(config.precision or None, self.device)
         torch.manual_seed(config.seed)
-        self.teacher = Segmenter.from_pretrained(config.segmenter) if config.segmenter else None
-        self.network = open_network(config.stage, config.init).to(device=self.device, memory_format=torch.channels_last)
+        self.segmenter = Segmenter.from_pretrained(config.segmenter) if config.segmenter else None
+        self.network = open_network(config).to(device=self.device, memory_format=torch.channels_last)
         self.network.train(config.stage == "head")  # DeepLab's folded batch norm must never be in training mode
         self.average = deepcopy(self.network).eval()
         learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
-        fresh = [weight for name, weight in learnt.items() if config.stage != "segmenter" or "classifier" in name or "decoder" in name]
-        self.trunk = [weight for weight in learnt.values() if not any(weight is other for other in fresh)]
-        groups = [{"params": self.trunk, "gain": config.trunk_rate}, {"params": fresh, "gain": 1.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=1e-4)
+        self.trunk = [weight for name, weight in learnt.items() if config.stage == "segmenter" and "classifier" not in name]
+        self.optimizer = torch.optim.AdamW(learnt.values(), lr=config.learning_rate, weight_decay=1e-4)
         self.step = 0
         self.pool, self.drawn = ThreadPoolExecutor(AHEAD), {}
         self.checkpoint = out / "checkpoint.pt"
@@ -195,12 +255,12 @@ class Trainer:
         """
         for step in range(self.step, min(self.step + AHEAD, self.config.steps)):
             if step not in self.drawn:
-                self.drawn[step] = self.pool.submit(draw_batch, self.data, self.config, step, self.teacher)
+                self.drawn[step] = self.pool.submit(draw_batch, self.data, self.config, step, self.segmenter)
         batch = {name: tensor.to(self.device) for name, tensor in self.drawn.pop(self.step).result().items()}
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step) * group["gain"]
+            group["lr"] = learning_rate(self.config, self.step)
         for weight in self.trunk:  # what it knew is not shaken by a classifier that still knows nothing
-            weight.requires_grad_(self.step >= self.config.warmup and self.config.trunk_rate > 0)
+            weight.requires_grad_(self.step >= self.config.warmup)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             loss = compute_loss(self.network, batch, self.config)
         self.optimizer.zero_grad()
@@ -222,7 +282,7 @@ class Trainer:
         """Return the averaged network's loss, in float32, on batches that training never draws, of the same people."""
         losses = []
         for number in range(batches):
-            batch = draw_batch(self.data, self.config, VALIDATION + number, self.teacher)
+            batch = draw_batch(self.data, self.config, VALIDATION + number, self.segmenter)
             batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
             losses.append(compute_loss(self.average, batch, self.config).item())
         return float(np.mean(losses))
@@ -254,8 +314,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     arguments.out.mkdir(parents=True, exist_ok=True)
     data = read_set(Path(config.data), seed=config.seed, made_layers=config.made_layers)
-    if config.stage != "segmenter" and not (data.layers or data.cutouts):
-        raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the {config.stage}; got neither")
+    if config.stage == "head" and not (data.layers or data.cutouts):
+        raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the head; got neither")
     sizes = f"{len(data.photographs)} labelled, {len(data.layers)} layers, "
     sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds"
     print(sizes, file=sys.stderr, flush=True)
