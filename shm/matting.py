@@ -6,6 +6,7 @@ network here is a small U-Net of our own.
 
 # Annotations stay evaluated here: the hub mixin reads MattingConfig out of the signature.
 import json
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import fuse_conv_bn_eval
 
 from shm.filters import resize
 from shm.matte import CheckpointError
@@ -33,7 +35,7 @@ class MattingConfig:
 
     channels: tuple[int, ...] = (32, 48, 80, 128)
     full_size_channels: int = 16
-    side: int = 512
+    side: int = 1024
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))  # a list where it comes out of config.json
@@ -140,6 +142,19 @@ class MattingHead(
             features = level(enlarge(features)) + seen
         features = torch.cat([enlarge(self.narrow(features)), stacked.to(features.dtype)], dim=1)
         return self.last(features)[..., :height, :width].float().sigmoid()
+
+
+def fold_normalization(head: MattingHead) -> MattingHead:
+    """Return a copy of a head whose batch normalization is folded into the convolutions: the same result in fewer passes over memory.
+
+    Args:
+        head: in evaluation mode.
+    """
+    head = deepcopy(head)
+    for block in head.modules():
+        if isinstance(block, ConvBlock):
+            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()
+    return head
 
 
 def enlarge(features: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ import torch
 from shm.filters import resize, resize_image
 from shm.foreground import estimate_foreground
 from shm.matte import DEPTHS, Matte, Report, check, to_depth
-from shm.matting import MattingHead, fuse
+from shm.matting import MattingHead, fold_normalization, fuse
 from shm.refinement import refine_alpha
 from shm.segmentation import MODELS, Segmenter, SegmenterPreset
 from shm.trimap import soft_trimap
@@ -57,7 +57,7 @@ class HumanMatting:
         self.precision = find_precision(precision, self.device)
         placement = {"device": self.device, "memory_format": torch.channels_last}
         self.segmenter = segmenter.eval().to(**placement)
-        self.head = head.eval().to(**placement)
+        self.head = fold_normalization(head.eval()).to(**placement)
 
     def __call__(self, image: torch.Tensor) -> Matte:
         """Return everything there is to know about one photograph: the stream, gathered.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from shm.filters import fit_size, resize
 from shm.matte import CheckpointError, check
@@ -70,7 +71,7 @@ PRESETS: dict[str, SegmenterPreset] = {
         commercial_use=True,
         megabytes=5.0,
         human_labels=("person",),
-        side=512,
+        side=768,
         scales=(1.0, 0.5),
         sharpness=2.0,
         mean=(0.5, 0.5, 0.5),
@@ -180,8 +181,6 @@ class Segmenter(nn.Module):
                 ("unknown_label").
         """
         preset = find_preset(preset)
-        from shm.deeplab import streamline
-
         return cls(streamline(open_network(preset.source, preset.revision)), preset).eval()
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
@@ -230,8 +229,6 @@ def open_network(source: str, revision: str | None = None) -> nn.Module:
     from transformers import AutoModelForSemanticSegmentation  # seconds to import: only when a model is wanted
     from transformers.utils.hub import has_file, httpx
 
-    import shm.deeplab  # noqa: F401, tells transformers of the embedded architecture
-
     revision = revision or "main"
     settings = {"revision": revision, "dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
     open_model = AutoModelForSemanticSegmentation.from_pretrained
@@ -254,6 +251,34 @@ def open_network(source: str, revision: str | None = None) -> nn.Module:
             f"got: {str(error).strip().splitlines()[0]}",
             source=source,
         ) from error
+    return network
+
+
+def streamline(network: nn.Module) -> nn.Module:
+    """Make a MobileNetV2 of transformers twice as fast, in place, with the same result: fewer passes over memory.
+
+    Batch normalization is folded into the convolution before it, activations overwrite their input, and a convolution pads by itself
+    where TensorFlow's padding is the same on all sides. Other architectures stay as they are.
+
+    Args:
+        network: to be used in evaluation mode only; it can no longer be trained.
+    """
+    from transformers import MobileNetV2Config
+    from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import MobileNetV2ConvLayer
+
+    padded = MobileNetV2Config(tf_padding=False)  # tells a layer that its convolution pads by itself
+    for layer in network.eval().modules():
+        if not isinstance(layer, MobileNetV2ConvLayer):
+            continue
+        if layer.normalization is not None:
+            layer.convolution = fuse_conv_bn_eval(layer.convolution, layer.normalization)
+            layer.normalization = None
+        if isinstance(layer.activation, (nn.ReLU, nn.ReLU6)):
+            layer.activation.inplace = True
+        if layer.config.tf_padding and layer.convolution.stride == (1, 1):
+            pairs = zip(layer.convolution.dilation, layer.convolution.kernel_size)
+            layer.convolution.padding = tuple(dilation * (size // 2) for dilation, size in pairs)
+            layer.config = padded
     return network
 
 

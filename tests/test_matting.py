@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from shm.matte import CheckpointError
-from shm.matting import MattingConfig, MattingHead, describe_colors, fuse, spread_colors
+from shm.matting import MattingConfig, MattingHead, describe_colors, fold_normalization, fuse, spread_colors
 
 CONFIG = MattingConfig(channels=(4, 6, 8), full_size_channels=4, side=96)
 
@@ -83,6 +83,14 @@ def test_a_half_precision_file_opens_as_float32(head, tmp_path) -> None:
     for name, value in MattingHead.load(str(tmp_path)).state_dict().items():
         assert value.dtype == stored[name].dtype
         assert torch.equal(value, stored[name].half().to(value.dtype))
+
+
+def test_a_folded_head_says_the_same(head) -> None:
+    image, trimap = noise(1, 3, 37, 53), soft_trimap(37, 53)
+    folded = fold_normalization(head)
+    torch.testing.assert_close(folded(image, trimap), head(image, trimap), rtol=0, atol=1e-5)
+    kinds = [{type(module) for module in network.modules()} for network in (folded, head)]
+    assert torch.nn.BatchNorm2d not in kinds[0] and torch.nn.BatchNorm2d in kinds[1]
 
 
 BREAKS = {

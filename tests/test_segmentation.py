@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from transformers import (
 from transformers.utils import logging
 
 from shm.matte import CheckpointError
-from shm.segmentation import PRESETS, Segmenter, SegmenterPreset, find_preset, silence_transformers
+from shm.segmentation import PRESETS, Segmenter, SegmenterPreset, find_preset, silence_transformers, streamline
 
 VOC = ("background", "aeroplane", "person", "sofa")
 NETWORKS = {
@@ -108,9 +109,9 @@ def test_integers_are_read_as_well(presets) -> None:
 
 def test_working_size_keeps_proportions() -> None:
     segmenter = Segmenter(Echo("background", "person", "unknown"), PRESETS["embedded"])
-    assert segmenter.working_size(3000, 4000) == (384, 512)
-    assert segmenter.working_size(4000, 3000) == (512, 384)
-    assert segmenter.working_size(1, 4000) == (64, 512)
+    assert segmenter.working_size(3000, 4000) == (576, 768)
+    assert segmenter.working_size(4000, 3000) == (768, 576)
+    assert segmenter.working_size(1, 4000) == (64, 768)
 
 
 def test_the_logits_of_several_scales_are_averaged() -> None:
@@ -124,6 +125,21 @@ def test_the_logits_of_several_scales_are_averaged() -> None:
     assert shapes == [(96, 160), (64, 96), (96, 160), (64, 96)]
     torch.testing.assert_close(both, ((large + small) / 2).log_softmax(dim=1))
     assert not torch.allclose(large, small, atol=0.1)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 160)])
+def test_streamlined_is_the_same_in_fewer_passes(size) -> None:
+    torch.manual_seed(0)
+    plain = MobileNetV2ForSemanticSegmentation(MobileNetV2Config(depth_multiplier=0.35, output_stride=16)).eval()
+    for module in plain.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2.0)
+    fast, image = streamline(deepcopy(plain)), 2 * photograph(*size) - 1
+    with torch.no_grad():
+        torch.testing.assert_close(fast(image).logits, plain(image).logits, rtol=1e-3, atol=1e-4)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fast.modules())
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in plain.modules())
 
 
 def test_sharpness_is_a_factor_of_the_logits() -> None:

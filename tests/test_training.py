@@ -10,7 +10,7 @@ from PIL import Image
 from shm.cli import main
 from shm.matte import CheckpointError, ImageError
 from shm.matting import MattingHead
-from shm.segmentation import Segmenter
+from shm.segmentation import Segmenter, open_network
 from shm.training import dataset, losses, train
 
 SIDE = 96
@@ -77,7 +77,9 @@ def test_a_phased_convolution_is_the_dilated_one():
 
 def test_the_head_learns_from_the_trimaps_of_a_segmenter(data):
     segmenter = Segmenter.from_pretrained("embedded")
-    sample = dataset.draw_segmented(np.random.default_rng(0), data.cutouts, data.backgrounds, SIDE, segmenter)
+    samples = dataset.draw_segmented(np.random.default_rng(0), data.cutouts, data.backgrounds, SIDE, segmenter, 2)
+    sample = samples[1]
+    assert len(samples) == 2 and not torch.equal(samples[0][0], sample[0])
     assert [tuple(plane.shape) for plane in sample] == [(1, channels, SIDE, SIDE) for channels in (3, 1, 3, 3, 3)]
     torch.testing.assert_close(sample[-1].sum(dim=1), torch.ones(1, SIDE, SIDE), atol=1e-3, rtol=0)
     first, again = (
@@ -218,7 +220,7 @@ def test_a_run_resumes_to_the_same_weights(stage, data_folder, voc_folder, tmp_p
     states = [torch.load(folder / "checkpoint.pt", weights_only=True)["average"] for folder in (whole, halves)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     folder = str(whole / stage)
-    opened = Segmenter.from_pretrained(folder).network if stage == "segmenter" else MattingHead.load(folder)
+    opened = open_network(folder) if stage == "segmenter" else MattingHead.load(folder)
     for name, tensor in opened.state_dict().items():
         exported = states[0][name].half() if tensor.is_floating_point() else states[0][name]
         assert torch.equal(tensor, exported.to(tensor.dtype)) and tensor.dtype != torch.float16
