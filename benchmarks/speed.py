@@ -200,7 +200,7 @@ def measure_pipeline(folder: Path, init: Path, repeats: int, u2net: Path | None)
     return Measurement(
         size=size,
         grad=shm.metrics.grad(matte.alpha, true),
-        bilinear_grad=shm.metrics.grad(resize(resize(matte.alpha, matte.report.detail_size), size), true),
+        bilinear_grad=shm.metrics.grad(resize(resize(matte.alpha, matte.report.detail_size), size).clamp(0, 1), true),
         refined_fraction=matte.report.refined_fraction,
         precision=matte.report.precision,
         peak_bytes=peak,
