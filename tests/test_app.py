@@ -30,6 +30,7 @@ from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 
 import app
 import shm
+from panes import session
 from panes.errors import CHINESE_ERRORS
 from panes.view import Choice
 from panes.words import CONTROLS, WORDS
