@@ -104,8 +104,7 @@ def main() -> None:
             shm.write_image(arguments.sheet, draw_sheet([draw_row(matting, path, height=256) for path in chosen]))
     means += [replace(average_scores(score_folder(folder, pairs)), name=folder.name) for folder in arguments.alphas]
     lines = format_table(means, per_photo=True).replace("| photo |", "| means |", 1).splitlines()
-    print(*empty, sep="\n")
-    print(f"Over {len(pairs)} photographs.\n", *lines[:-1], sep="\n")  # the last line would be the mean of the means
+    print(*empty, f"Over {len(pairs)} photographs.\n", *lines[:-1], sep="\n")  # the last line would be the mean of the means
 
 
 if __name__ == "__main__":

@@ -42,7 +42,6 @@ RARE_ABOVE: tuple[tuple[Dressing, float], ...] = ((add_beard, 0.04), (add_braid,
 EDGE_RADIUS = 5
 """How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: farther, and nobody says where it is."""
 
-
 CROPS = 3
 """Squares cut out of each picture that a segmenter saw: what it takes to draw one is far more than what it takes to learn from it."""
 
@@ -235,7 +234,7 @@ def draw_segmented(
     """
     planes = draw_composite(rng, layers, pictures, 2 * side, whole=True)
     image, alpha = planes[:2]
-    small = segmenter.MULTIPLE * max(1, round(2 * side * rng.uniform(0.75, 1.0) / segmenter.MULTIPLE))
+    small = segmenter.MULTIPLE * max(1, round(2 * side * rng.uniform(0.45, 0.8) / segmenter.MULTIPLE))
     precision = find_precision(None, torch.device("cpu"))
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         classes = segmenter(resize(image, (small, small)))
