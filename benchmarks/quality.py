@@ -85,8 +85,8 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="where to write the best, middle and worst photographs on green")
     parser.add_argument("--count", type=int, default=10, help="how many of each on the sheet (default: 10)")
     arguments = parser.parse_args()
-    if not arguments.preset and (arguments.sheet or not arguments.alphas):
-        parser.error("--preset: expected at least one, for the sheet or where there are no --alphas")
+    if not arguments.preset and (arguments.sheet or arguments.empty or not arguments.alphas):
+        parser.error("--preset: expected at least one, for --sheet and --empty or where there are no --alphas")
     if arguments.count < 1:
         parser.error(f"--count: expected at least 1, got {arguments.count}")
     pairs, means, chosen, empty = find_pairs(arguments.pairs), [], [], []

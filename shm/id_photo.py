@@ -15,7 +15,6 @@ from shm.matte import ChoiceError, ImageError, check, check_range, to_depth
 from shm.placement import crop_person
 
 Box = tuple[float, float, float, float]
-NO_ROOM = "paper: expected room for {width_mm:g} x {height_mm:g} mm, got {paper} mm"
 """(left, top, right, bottom) in pixels of the photograph; a crop may reach beyond it, where the background shows."""
 
 MM_PER_INCH = 25.4
@@ -249,7 +248,8 @@ def make_sheet(
     size, tops, lefts = max(grids, key=lambda grid: len(grid[1]) * len(grid[2]))  # the first of two equals: paper as given
     if not tops or not lefts:
         sides = {"width_mm": photo_format.width_mm, "height_mm": photo_format.height_mm, "paper": paper}
-        raise ChoiceError("no_room", NO_ROOM.format(**sides), **sides)
+        message = f"paper: expected room for {photo_format.width_mm:g} x {photo_format.height_mm:g} mm, got {paper} mm"
+        raise ChoiceError("no_room", message, **sides)
     white, gray = (to_depth(torch.tensor(level), photo.dtype).item() for level in (1.0, LINE_GRAY))
     sheet = torch.full((1, 3, *size), white, dtype=photo.dtype)
     for line in (row for top in tops for row in (top - 1, top + height)):
