@@ -9,7 +9,7 @@ Example:
 from shm import metrics
 from shm.compositing import composite, cutout
 from shm.image_io import read_image, write_image
-from shm.matte import CheckpointError, ImageError, Matte, Report
+from shm.matte import CheckpointError, ChoiceError, ImageError, Matte, Report
 from shm.pipeline import HumanMatting, load
 from shm.segmentation import PRESETS, Segmenter, SegmenterPreset
 
@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 __all__ = [
     "PRESETS",
     "CheckpointError",
+    "ChoiceError",
     "HumanMatting",
     "ImageError",
     "Matte",

@@ -17,37 +17,34 @@ DEPTHS = {torch.uint8: 255, torch.uint16: 65535}
 """Integer types that a photograph may rest in, each with the value that stands for 1.0."""
 
 
-class ImageError(ValueError):
-    """A photograph that cannot be read or written.
+class CodedError(Exception):
+    """An error that a caller can say in another language.
 
     Args:
-        code: short stable key, such as "not_an_image", for callers that say it in another language.
+        code: short stable key, such as "not_an_image".
         message: one English sentence: what was expected and what came.
         **values: the numbers and names in the sentence.
     """
 
     def __init__(self, code: str, message: str, **values: object) -> None:
-        super().__init__(message)
+        super().__init__(code, message)  # both, so that it comes whole out of another process
         self.code = code
         self.values: Mapping[str, object] = values
 
-
-class ChoiceError(ValueError):
-    """A value that a person may have chosen or typed and that cannot be used; fields as in `ImageError`."""
-
-    def __init__(self, code: str, message: str, **values: object) -> None:
-        super().__init__(message)
-        self.code = code
-        self.values: Mapping[str, object] = values
+    def __str__(self) -> str:
+        return self.args[1]
 
 
-class CheckpointError(RuntimeError):
-    """Weights that cannot be found, opened or understood; fields as in `ImageError`."""
+class ImageError(CodedError, ValueError):
+    """A photograph that cannot be read or written."""
 
-    def __init__(self, code: str, message: str, **values: object) -> None:
-        super().__init__(message)
-        self.code = code
-        self.values: Mapping[str, object] = values
+
+class ChoiceError(CodedError, ValueError):
+    """A value that a person may have chosen or typed and that cannot be used."""
+
+
+class CheckpointError(CodedError, RuntimeError):
+    """Weights that cannot be found, opened or understood."""
 
 
 @dataclass(frozen=True)

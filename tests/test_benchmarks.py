@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import peers, speed
+from benchmarks import peers, quality, speed
 from shm.image_io import read_alpha, write_image
 from shm.matte import Report
 
@@ -265,3 +265,10 @@ def test_what_is_missing_is_named_before_anything_is_drawn(monkeypatch, capsys, 
     with pytest.raises(SystemExit):
         speed.main()
     assert "expected" in capsys.readouterr().err
+
+
+def test_the_mean_alpha_of_pictures_without_people_is_measured_photo_by_photo(tmp_path) -> None:
+    for name, level in (("dark", 0.0), ("gray", 0.4)):
+        write_image(tmp_path / f"{name}.png", torch.full((1, 3, 6, 8), level))
+    found = quality.measure_empty(lambda image: SimpleNamespace(alpha=image[:, :1] / 255), tmp_path)
+    assert found == {"dark.png": 0.0, "gray.png": pytest.approx(0.4)}

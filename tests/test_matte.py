@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import pytest
 import torch
 
-from shm.matte import DEPTHS, CheckpointError, ImageError, Matte, Report, check, to_depth
+from shm.matte import DEPTHS, CheckpointError, ChoiceError, ImageError, Matte, Report, check, to_depth
 
 
 @pytest.mark.parametrize("dtype", DEPTHS)
@@ -66,12 +67,14 @@ def test_to_depth_refuses_other_integers() -> None:
         to_depth(torch.zeros(1), torch.int32)
 
 
-@pytest.mark.parametrize(("kind", "parent"), [(ImageError, ValueError), (CheckpointError, RuntimeError)])
+@pytest.mark.parametrize(("kind", "parent"), [(ImageError, ValueError), (ChoiceError, ValueError), (CheckpointError, RuntimeError)])
 def test_errors_carry_code_and_values_besides_the_sentence(kind: type, parent: type) -> None:
     error = kind("too_large", "expected at most 9 pixels, got 12", limit=9, pixels=12)
     assert isinstance(error, parent)
     assert (error.code, error.values) == ("too_large", {"limit": 9, "pixels": 12})
     assert str(error) == "expected at most 9 pixels, got 12"
+    back = pickle.loads(pickle.dumps(error))  # as another process hands it over
+    assert type(back) is kind and (back.code, back.values, str(back)) == (error.code, error.values, str(error))
 
 
 def test_matte_and_report_are_frozen() -> None:
