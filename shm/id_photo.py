@@ -247,9 +247,8 @@ def make_sheet(
         grids.append(((rows, columns), _space_out(rows, height, margin, gap), _space_out(columns, width, margin, gap)))
     size, tops, lefts = max(grids, key=lambda grid: len(grid[1]) * len(grid[2]))  # the first of two equals: paper as given
     if not tops or not lefts:
-        width_mm, height_mm = photo_format.width_mm, photo_format.height_mm
-        message = f"paper: expected room for {width_mm:g} x {height_mm:g} mm, got {paper} mm"
-        raise ChoiceError("no_room", message, width_mm=width_mm, height_mm=height_mm, paper=paper)
+        message = f"paper: expected room for {photo_format.width_mm:g} x {photo_format.height_mm:g} mm, got {paper} mm"
+        raise ChoiceError("no_room", message, width_mm=photo_format.width_mm, height_mm=photo_format.height_mm, paper=paper)
     white, gray = (to_depth(torch.tensor(level), photo.dtype).item() for level in (1.0, LINE_GRAY))
     sheet = torch.full((1, 3, *size), white, dtype=photo.dtype)
     for line in (row for top in tops for row in (top - 1, top + height)):
