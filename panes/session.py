@@ -72,7 +72,7 @@ def make_output(name: str, **options: object) -> gr.Image:
 
 def fault(code: str, language: str, **values: object) -> gr.Error:
     """Return an error that the visitor reads in their language and the log does not."""
-    return gr.Error(say(code, language, **values), title=say("error", language), print_exception=False)
+    return gr.Error(say(code, language, **values), print_exception=False)
 
 
 def read_upload(path: str, language: str) -> torch.Tensor:
@@ -104,7 +104,7 @@ def heed(language: str, function: Callable, *values: object, **options: object) 
     try:
         return function(*values, **options)
     except ValueError as error:
-        raise gr.Error(say_error(error, language), title=say("error", language), print_exception=False) from error
+        raise gr.Error(say_error(error, language), print_exception=False) from error
 
 
 def make_folder() -> Path:

@@ -200,7 +200,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "column": ("Column", "列"),
     "row": ("Row", "行"),
     # errors of the app itself
-    "error": ("That did not work", "未能完成"),
     "no_photo": (
         "Choose a photograph first: drop one, paste one, take one, or try an example.",
         "请先选择照片：拖入、粘贴、拍摄，或试试示例。",
@@ -219,6 +218,7 @@ WORDS: dict[str, tuple[str, str]] = {
 """Key: English, Chinese."""
 
 CONTROLS: dict[str, tuple[str, str]] = {
+    "Error": ("That did not work", "未能完成"),
     "Upload file": ("Upload a file", "上传文件"),
     "Capture from camera": ("Take a photograph", "拍照"),
     "Paste from clipboard": ("Paste from the clipboard", "从剪贴板粘贴"),
@@ -275,7 +275,10 @@ def say(key: str, language: str, **values: object) -> str:
 
 
 def name_controls() -> str:
-    """Return a script that gives Gradio's own controls their name in the reader's language, and shows it on hovering."""
+    """Return a script that gives Gradio's own controls their name in the reader's language, and shows it on hovering.
+
+    The heading of an error is one of them: Gradio's page (6.31) does not read the title that an error has.
+    """
     return """() => {
       const words = %s, chinese = %s.includes(navigator.language.toLowerCase()) ? 1 : 0
       const find = (text) => Object.hasOwn(words, text?.trim()) && words[text.trim()][chinese]
@@ -287,6 +290,10 @@ def name_controls() -> str:
         for (const prompt of document.querySelectorAll('[title="' + words['grant webcam access'][chinese] + '"] *')) {
           const last = prompt.lastChild, word = last?.nodeType === 3 && find(last.data)
           if (word) last.data = ' ' + word
+        }
+        for (const {firstChild: title} of document.querySelectorAll('.toast-title')) {
+          const word = find(title?.data)
+          if (word) title.data = word
         }
       }
       new MutationObserver(name).observe(document.body, {childList: true, subtree: true})

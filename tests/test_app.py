@@ -1114,7 +1114,7 @@ def test_browser_a_chinese_reader_reads_every_error_in_chinese(open_page, tmp_pa
     page = visit.page
 
     def expect(sentence: str) -> None:
-        page.locator(".toast-body").filter(has_text=sentence).first.wait_for()
+        page.locator(".toast-body").filter(has_text=sentence).filter(has_text=CONTROLS["Error"][1]).first.wait_for()
 
     page.click("#run")
     expect(WORDS["no_photo"][1])
