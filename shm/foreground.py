@@ -20,7 +20,7 @@ def estimate_foreground(
     alpha: torch.Tensor,
     *,
     detail: torch.Tensor | None = None,
-    side: int = 1024,
+    side: int = 512,
     foreground_weight: float = 3.0,
 ) -> torch.Tensor:
     """Find the foreground color F that, with some background B, explains the photograph: I = A·F + (1 − A)·B.
@@ -35,8 +35,8 @@ def estimate_foreground(
     Args:
         image: (B, 3, H, W) floats in [0, 1], uint8 or uint16.
         alpha: (B, 1, H, W).
-        detail: (B, 3, h, w) float32, the image at the working size, where the caller has it already.
-        side: longer side of the working size otherwise, at most, in pixels.
+        detail: (B, 3, h, w) float32, the image at a size between the two, where the caller has it already.
+        side: longer side of the working size, at most, in pixels; with an alpha that is not exact, more gains nothing.
         foreground_weight: λ, how much smoother F is than B: what neither explains goes to B, so that no halo is left.
 
     Returns:
@@ -53,11 +53,10 @@ def estimate_foreground(
     size = tuple(image.shape[-2:])
     if tuple(alpha.shape[-2:]) != size:
         raise ValueError(f"alpha: expected the image's size {size}, got {tuple(alpha.shape[-2:])}")
-    if detail is None:
-        scale = min(1.0, side / max(size))
-        detail = resize_image(image, tuple(max(1, round(length * scale)) for length in size))
-    small_alpha = resize(check("alpha", alpha, 1), tuple(detail.shape[-2:]))
-    colors = _solve(detail, small_alpha, foreground_weight)
+    scale = min(1.0, side / max(size))
+    small = tuple(max(1, round(length * scale)) for length in size)
+    small_alpha = resize(check("alpha", alpha, 1), small)
+    colors = _solve(resize_image(image if detail is None else detail, small), small_alpha, foreground_weight)
     result = image.clone()
     band = _find_soft(small_alpha).any(dim=0, keepdim=True)
     for rows, columns in split_tiles(band, size, side=TILE):

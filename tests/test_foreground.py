@@ -107,7 +107,7 @@ def test_tiles_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_working_image_of_the_caller_is_taken() -> None:
     image, alpha, _ = make_scene()
     alone = estimate_foreground(image, alpha, side=160)
-    assert torch.equal(estimate_foreground(image, alpha, detail=resize(image, (120, 160))), alone)
+    assert torch.equal(estimate_foreground(image, alpha, side=160, detail=resize(image, (120, 160))), alone)
 
 
 def test_alpha_of_another_size_is_refused() -> None:
