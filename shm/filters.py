@@ -31,7 +31,9 @@ def resize(tensor: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def resize_image(image: torch.Tensor, size: tuple[int, int], *, name: str = "image") -> torch.Tensor:
-    """Bring a photograph of any depth to `size`, one channel after the other: only one is held as floats at full size.
+    """Bring a photograph of any depth to `size`, one channel after the other: at most one is held as floats at full size.
+
+    On a processor one of 8 bit shrinks as it is, and the result is rounded to 8 bit: a quarter of the time.
 
     Args:
         image: (B, C, H, W), floats in [0, 1], uint8 or uint16.
@@ -42,8 +44,11 @@ def resize_image(image: torch.Tensor, size: tuple[int, int], *, name: str = "ima
         (B, C, height, width) float32 in [0, 1].
 
     >>> resize_image(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), (1, 1))
-    tensor([[[[0.5000]]]])
+    tensor([[[[0.5020]]]])
     """
+    shrinks = all(length <= full for length, full in zip(size, image.shape[-2:]))
+    if image.dtype == torch.uint8 and image.device.type == "cpu" and shrinks:
+        image = functional.interpolate(image, size=size, mode="bilinear", antialias=True)
     return torch.cat([resize(check(name, plane), size) for plane in image.split(1, dim=1)], dim=1)
 
 

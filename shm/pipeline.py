@@ -57,7 +57,8 @@ class HumanMatting:
         self.precision = find_precision(precision, self.device)
         placement = {"device": self.device, "memory_format": torch.channels_last}
         self.segmenter = segmenter.eval().to(**placement)
-        self.head = fold_normalization(head.eval()).to(**placement)
+        self.segmenter.network.to(self.precision)
+        self.head = fold_normalization(head.eval()).to(dtype=self.precision, **placement)
 
     def __call__(self, image: torch.Tensor) -> Matte:
         """Return everything there is to know about one photograph: the stream, gathered.
@@ -102,9 +103,8 @@ class HumanMatting:
         with self.measure(seconds, "segmentation"):
             image = image.to(self.device)
             detail = resize_image(image, detail_size)
-            with self.autocast():
-                classes = self.segmenter(resize(detail, working_size))
-            labels = classes.argmax(dim=1, keepdim=True)
+            classes = self.segmenter(resize(detail, working_size))
+            labels = classes.max(dim=1, keepdim=True).indices  # ten times as fast as argmax
             probabilities = soft_trimap(classes, self.segmenter.class_names, self.segmenter.human_labels)
         yield "probabilities", probabilities.to(home)
         yield "labels", labels.to(home)
@@ -142,9 +142,7 @@ class HumanMatting:
         detail_size = tuple(detail.shape[-2:])
         with self.measure(seconds, "matting"):
             probabilities = resize(probabilities, detail_size)
-            with self.autocast():
-                alpha_r = self.head(detail, probabilities)
-            alpha = fuse(probabilities, alpha_r)
+            alpha = fuse(probabilities, self.head(detail, probabilities))
         with self.measure(seconds, "refinement"):
             alpha, refined_fraction = refine_alpha(image, alpha, detail=detail)
         yield "alpha", alpha.to(home)
@@ -165,10 +163,6 @@ class HumanMatting:
         """Return (h, w), the size at which the head sees a photograph: its own, or the head's side at most."""
         scale = min(1.0, self.head.config.side / max(height, width))
         return max(1, round(height * scale)), max(1, round(width * scale))
-
-    def autocast(self) -> torch.autocast:
-        """Run the networks in the chosen precision; the rest stays float32."""
-        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
 
     @contextmanager
     def measure(self, seconds: dict[str, float], stage: str) -> Iterator[None]:

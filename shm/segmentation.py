@@ -199,7 +199,8 @@ class Segmenter(nn.Module):
         ordered = image.flip(1) if self.preset.channel_order == "bgr" else image
         normalized, size = (ordered - self.mean) / self.std, image.shape[-2:]
         seen = [resize(normalized, fit_size(*size, round(scale * max(size)), self.MULTIPLE)) for scale in self.preset.scales]
-        logits = torch.stack([resize(self.network(view).logits.float(), size) for view in seen]).mean(dim=0)
+        views = [self.network(view.to(self.network.dtype)).logits.float() for view in seen]
+        logits = torch.stack([resize(view, size) for view in views]).mean(dim=0)
         return (self.preset.sharpness * logits).softmax(dim=1)
 
     @torch.no_grad()

@@ -99,5 +99,5 @@ def hard_trimap(probabilities: torch.Tensor, size: tuple[int, int]) -> torch.Ten
     values = torch.tensor([0.0, 1.0, 0.5], device=probabilities.device)
     result = probabilities.new_empty(probabilities.shape[0], 1, *size)
     for rows in split_rows(*size):
-        result[..., rows, :] = values[enlarge_part(probabilities, size, rows).argmax(dim=1, keepdim=True)]
+        result[..., rows, :] = values[enlarge_part(probabilities, size, rows).max(dim=1, keepdim=True).indices]
     return result

@@ -79,7 +79,7 @@ def matting() -> shm.HumanMatting:
     config = MobileNetV2Config(depth_multiplier=0.1, min_depth=4, depth_divisible_by=4, output_stride=16, id2label=labels)
     preset = replace(PRESETS["embedded"], side=128)
     segmenter = shm.Segmenter(MobileNetV2ForSemanticSegmentation(config), preset)
-    head = MattingHead(MattingConfig(channels=(4, 6), full_size_channels=4, side=128))
+    head = MattingHead(MattingConfig(channels=(4, 6), last_channels=4, side=128))
     return shm.HumanMatting(segmenter, head, device="cpu", precision="float32")
 
 

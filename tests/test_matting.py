@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from shm.matte import CheckpointError
 from shm.matting import MattingConfig, MattingHead, describe_colors, fold_normalization, fuse, spread_colors
 
-CONFIG = MattingConfig(channels=(4, 6, 8), full_size_channels=4, side=96)
+CONFIG = MattingConfig(channels=(4, 6, 8), last_channels=4, side=96)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -62,7 +62,7 @@ def test_alpha_depends_on_image_and_trimap_pixel_by_pixel(head) -> None:
     assert (image.grad[0, :, 16, 16] != 0).all() and (trimap.grad[0, :, 16, 16] != 0).all()
 
 
-@pytest.mark.parametrize("config", [CONFIG, MattingConfig(channels=(4,), full_size_channels=2, side=32)])
+@pytest.mark.parametrize("config", [CONFIG, MattingConfig(channels=(4,), last_channels=2, side=32)])
 def test_a_saved_head_comes_back_whole(config, tmp_path, capfd) -> None:
     head = MattingHead(config).eval()
     head.save_pretrained(tmp_path)
@@ -127,7 +127,7 @@ def test_what_is_broken_is_said_in_one_line(head, tmp_path, monkeypatch, how, co
     elif how == "foreign weights":
         save_file({"encoder.weight": torch.zeros(3)}, weights)
     elif how == "other widths":
-        config.write_text('{"channels": [4, 6, 10], "full_size_channels": 4}')
+        config.write_text('{"channels": [4, 6, 10], "last_channels": 4}')
     with pytest.raises(CheckpointError, match="expected the folder or a reachable hub repository of a matting head") as error:
         MattingHead.load(str(source))
     assert error.value.code == code and error.value.values["source"] == str(source)
