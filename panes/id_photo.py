@@ -80,7 +80,7 @@ def make_photographer(matting: shm.HumanMatting) -> Callable[..., list]:
         sizes = {"width_mm": photo_format.width_mm, "height_mm": photo_format.height_mm, "width": width, "height": height}
         files = [save_image(f"{stem}.{name}.jpg", part, dpi=dpi) for name, part in (("id", image), ("sheet", sheet))]
         shown = [show_image("id", image), show_image("sheet", sheet)]
-        buttons = [gr.DownloadButton(value=file, interactive=True) for file in files]
+        buttons = [gr.update(value=file, interactive=True) for file in files]
         return [f"<p>{say('id_size', language, **sizes)}</p>", *shown, *buttons, portrait]
 
     return id_photo
