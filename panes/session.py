@@ -59,11 +59,24 @@ def open_folder() -> None:
 
 
 def make_input(name: str, **options: object) -> gr.Image:
-    """Return an image input that hands over a path unopened: what is in the file is for `read_image` to say."""
+    """Return an image input that hands over a path unopened: what is in the file is for `read_image` to say.
+
+    To show or hide it, put it into a column: of what an event updates, Gradio makes another that opens the file itself.
+    """
     options = {"type": "filepath", "image_mode": None, "buttons": []} | options
     image = gr.Image(label=label(name), alt_text=label(name), **options)
     image.preprocess = lambda payload: payload and payload.path
     return image
+
+
+def make_slider(low: float, high: float, value: float, name: str, **options: object) -> gr.Slider:
+    """Return a slider that takes the nearest value of its range: one types digit by digit, and Gradio would refuse each.
+
+    To show or hide it, put it into a column, as with `make_input`.
+    """
+    slider = gr.Slider(low, high, value, label=label(name), **options)
+    slider.preprocess = lambda payload: min(max(payload or 0, low), high)
+    return slider
 
 
 def make_output(name: str, **options: object) -> gr.Image:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
+import gradio
 import httpx
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ import shm
 from panes import agents, session
 from panes.errors import CHINESE_ERRORS
 from panes.view import Choice
-from panes.words import CONTROLS, WORDS
+from panes.words import CONTROLS, MESSAGES, WORDS
 from shm.compositing import blur_background, composite, make_gradient, parse_color
 from shm.edges import feather, keep_connected, shift_edge
 from shm.editing import LOOKS, Scene, compose
@@ -909,8 +910,12 @@ def test_browser_an_id_photo_is_one_click_and_every_control_changes_it(open_page
     with visit.another("#sheet img"):
         page.get_by_label("A4").check()
     page.get_by_label(word["custom"], exact=True).check()
-    with visit.another("#id-photo img"):
-        page.locator("#width-mm input").fill("50")
+    for box, key in (("width-mm", "Enter"), ("dpi", "Tab")):  # a whole number, not each digit on the way to it
+        page.locator(f"#{box} input").press("ControlOrMeta+A")
+        with visit.another("#id-photo img"):
+            page.locator(f"#{box} input").press_sequentially("150")
+            page.locator(f"#{box} input").press(key)
+    assert page.locator(".toast-body").count() == 0
     page.locator("#id-background").get_by_label(word["own_color"], exact=True).check()
     with visit.another("#id-photo img"):
         page.locator("#own-color button").first.click()
@@ -1120,6 +1125,11 @@ def test_browser_a_chinese_reader_reads_every_error_in_chinese(open_page, tmp_pa
     page.click("#run")
     expect(WORDS["no_photo"][1])
     (tmp_path / "page.jpg").write_bytes(b"<html>")
+    (tmp_path / "note.txt").write_bytes(b"note")
+    (tmp_path / "huge.jpg").write_bytes(bytes(51 * 2**20))
+    for name, sentence in (("note.txt", "note.txt：需要照片。"), ("huge.jpg", "文件最大 50.0 MB：\"huge.jpg\"。")):
+        page.set_input_files("#photo input[type=file]", tmp_path / name)
+        expect(sentence)
     page.locator("#address textarea, #address input").fill("http://127.0.0.1/a.jpg")
     page.locator("#address textarea, #address input").press("Enter")
     expect("无法从 http://127.0.0.1/a.jpg 获取照片")
@@ -1136,8 +1146,61 @@ def test_browser_a_chinese_reader_reads_every_error_in_chinese(open_page, tmp_pa
     expect("单元格应为 1 个数字，收到“no”")
     page.click("#open-example")
     page.wait_for_selector("#pointed img")
-    page.locator("#row input").fill("99999")
-    expect("行应为 1 到 512")
+    for number in ("99999", "0"):
+        page.locator("#row input").fill(number)
+        expect("行应为 1 到 512")
+
+
+def test_browser_a_missing_head_is_said_in_chinese(open_page, matting, monkeypatch) -> None:
+    monkeypatch.setattr(matting, "stream", make_stand((0.0, 1.0)))
+    page = open_page(locale="zh-CN").page
+    page.get_by_role("tab", name=WORDS["id_photo_tab"][1]).click()
+    page.locator("#id-inputs .gallery-item").first.click()
+    toast = page.locator(".toast-body").filter(has_text=CHINESE_ERRORS["no_head"]).filter(has_text=CONTROLS["Error"][1])
+    toast.first.wait_for(timeout=120_000)
+    assert page.locator("#id-photo img").count() == 0
+
+
+def test_browser_a_box_takes_the_nearest_value_of_its_slider_and_a_bad_picture_is_named(open_page, photo, tmp_path) -> None:
+    visit = open_page()
+    run(visit, photo)
+    page = visit.page
+    page.get_by_label("Blurred").check()
+    page.wait_for_selector("#blur input[type=number]")
+    for keys in ("999", "0"):
+        page.locator("#blur input[type=number]").press("ControlOrMeta+A")
+        with visit.another("#composite img"):
+            page.locator("#blur input[type=number]").press_sequentially(keys)
+            page.locator("#blur input[type=number]").press("Tab")
+    page.wait_for_timeout(1000)
+    assert page.locator("#blur input[type=number]").input_value() == "1" and page.locator(".toast-body").count() == 0
+    (tmp_path / "page.jpg").write_bytes(b"<html>")
+    page.get_by_label("Picture").check()
+    page.set_input_files("#picture input[type=file]", tmp_path / "page.jpg")
+    page.locator(".toast-body").filter(has_text="page.jpg: expected a photograph").wait_for()
+
+
+def test_browser_the_empty_brush_says_nothing_in_english(open_page) -> None:
+    page = open_page(locale="zh-CN").page
+    page.get_by_role("tab", name=WORDS["touch_up"][1]).click()
+    page.wait_for_selector("#brush canvas", state="attached")
+    page.wait_for_timeout(1000)
+    assert "select" not in page.locator("#brush").inner_text()
+
+
+def test_messages_of_the_page_are_said_in_both_languages() -> None:
+    said = {
+        "Invalid file types: a.txt, b.txt. Only image/* allowed.": "a.txt, b.txt：需要照片。",
+        'File(s) exceed the maximum allowed size of 50.0 Mb: "a.jpg"': '文件最大 50.0 MB："a.jpg"。',
+        "This application is currently busy. Please try again. ": "排队的人太多，请稍后再试。",
+        "Connection errored out. ": "无法连接到应用。",
+        "Connection to the server was lost. Attempting reconnection...": "无法连接到应用，正在重试。",
+    }
+    script = "".join(path.read_text(encoding="utf-8") for path in Path(gradio.__file__).parent.glob("templates/frontend/assets/*.js"))
+    for message, chinese in said.items():
+        assert message[:17] in script  # Gradio still says so
+        found = [(pattern, both) for pattern, both in MESSAGES.items() if re.search(pattern, message)]
+        assert [re.sub(pattern, both[1].replace("$", "\\"), message) for pattern, both in found] == [chinese]
 
 
 @pytest.mark.parametrize(
