@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import warnings
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
 from panes.cut_out import build_cut_out, draw_swatches  # before gradio and torch: panes says what they are to find
+from panes.agents import build_agents, limit_tools
 from panes.batch import build_batch
 from panes.id_photo import build_id_photo
 from panes.lesson import build_lesson
@@ -53,6 +55,7 @@ def build(matting: shm.HumanMatting) -> gr.Blocks:
                 build_id_photo(matting)
             with gr.Tab(label("lesson_tab"), id="lesson"):
                 build_lesson(demo, matting)
+        build_agents(matting)
         for script in (TAKE_PASTED, name_controls()):
             demo.load(js=script, api_visibility="private")
     return demo.queue(max_size=16)
@@ -81,7 +84,7 @@ def main() -> None:
     parser.add_argument("--host", dest="server_name", metavar="H", default=host, help="default: %(default)s")
     parser.add_argument("--port", dest="server_port", metavar="N", type=int, default=7860, help="default: %(default)s")
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
-    parser.add_argument("--mcp", dest="mcp_server", action="store_true", help="offer the actions to agents as well, by MCP")
+    parser.add_argument("--mcp", dest="mcp_server", action="store_true", help="offer cut-outs and ID photos to agents as well, by MCP")
     options = parser.parse_args()
     if options.mcp_server and find_spec("mcp") is None:
         raise SystemExit("app.py: --mcp needs one more package: pip install 'gradio[mcp]'")
@@ -90,8 +93,11 @@ def main() -> None:
         if EXAMPLES and not os.environ.get("SPACES_ZERO_GPU"):  # there, a GPU is lent to visitors only
             matting(shm.read_image(EXAMPLES[0]))
         demo = build(matting)
+        warnings.filterwarnings("ignore", "This MCP server includes a tool that has a gr.State")  # `limit_tools` leaves it out
         with redirect_stdout(io.StringIO()):  # Gradio's own words on links
             demo.launch(prevent_thread_lock=True, **vars(options), **launch_options())
+        if demo.mcp_server_obj:
+            limit_tools(demo.mcp_server_obj)
     except (shm.CheckpointError, shm.ImageError, OSError) as error:
         raise SystemExit(f"app.py: {error}") from error
     print(f"Ready: {demo.local_url}", flush=True)

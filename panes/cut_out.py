@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 import shm
-from panes.session import EXAMPLES, KEEP_SECONDS, SAVE_FILE, make_folder, make_input, make_output
+from panes.session import EXAMPLES, KEEP_SECONDS, SAVE_FILE, make_folder, make_input, make_output, make_slider
 from panes.stages import download, edit, fetch, make_cut_out, toggle_person
 from panes.view import FILES, STAGES
 from panes.words import choices, label
@@ -55,16 +55,18 @@ def lay_out_background() -> list[gr.components.Component]:
     with gr.Row(elem_id="backdrop"):
         color = gr.ColorPicker("#2f6f4f", label=label("color"), visible=False, elem_id="color")
         bottom = gr.ColorPicker("#e9c46a", label=label("bottom_color"), visible=False, elem_id="bottom")
-        blur = gr.Slider(1, 20, 4, step=1, label=label("blur_strength"), visible=False, elem_id="blur")
+        with gr.Column(visible=False) as blur_place:
+            blur = make_slider(1, 20, 4, "blur_strength", step=1, elem_id="blur")
         name = gr.Radio(choices(*SCENES), value="studio", label=label("scene"), visible=False, elem_id="scene")
-        picture = make_input("picture", elem_id="picture", sources=["upload"], height=110, visible=False)
-    parts = [color, bottom, blur, name, picture]
-    shown = {"color": [color], "gradient": [color, bottom], "blur": [blur], "gallery": [name], "picture": [picture]}
+        with gr.Column(visible=False) as picture_place:
+            picture = make_input("picture", elem_id="picture", sources=["upload"], height=110)
+    parts = [color, bottom, blur_place, name, picture_place]
+    shown = {"color": [color], "gradient": [color, bottom], "blur": [blur_place], "gallery": [name], "picture": [picture_place]}
     kind.change(
         lambda kind: [gr.update(visible=part in shown.get(kind, ())) for part in parts],
         kind, parts, queue=False, **QUIET,
     )  # fmt: skip
-    return [kind, *parts]
+    return [kind, color, bottom, blur, name, picture]
 
 
 def lay_out_placement() -> list[gr.Slider]:
@@ -72,7 +74,7 @@ def lay_out_placement() -> list[gr.Slider]:
     gr.HTML(label("needs_background"), elem_classes="hint")
     with gr.Row():
         return [
-            gr.Slider(low, high, value, step=1, label=label(name), min_width=185, elem_id=name.replace("_", "-"))
+            make_slider(low, high, value, name, step=1, min_width=185, elem_id=name.replace("_", "-"))
             for name, low, high, value in (
                 ("scale", 20, 200, 100), ("right", -100, 100, 0), ("down", -100, 100, 0),
                 ("color_match", 0, 100, 0), ("shadow", 0, 100, 0),
@@ -83,8 +85,8 @@ def lay_out_placement() -> list[gr.Slider]:
 def lay_out_edge() -> tuple[list[gr.components.Component], gr.Button]:
     """Lay out the controls of the edge, and what takes them back."""
     with gr.Row():
-        shift = gr.Slider(-10, 10, 0, step=0.5, label=label("shift"), min_width=180, elem_id="shift")
-        feather = gr.Slider(0, 30, 0, step=0.5, label=label("feather"), min_width=180, elem_id="feather")
+        shift = make_slider(-10, 10, 0, "shift", step=0.5, min_width=180, elem_id="shift")
+        feather = make_slider(0, 30, 0, "feather", step=0.5, min_width=180, elem_id="feather")
     with gr.Row(equal_height=True):
         clean = gr.Checkbox(True, label=label("clean"), min_width=180, elem_id="clean")
         connected = gr.Checkbox(False, label=label("connected"), min_width=180, elem_id="connected")

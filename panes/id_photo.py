@@ -10,7 +10,9 @@ import torch
 
 import shm
 from panes import lend_gpu
-from panes.session import EXAMPLES, KEEP_SECONDS, fault, heed, make_input, make_output, read_upload, save_image, show_image
+from panes.session import (
+    EXAMPLES, KEEP_SECONDS, fault, heed, make_input, make_output, make_slider, read_upload, save_image, show_image,
+)  # fmt: skip
 from panes.view import name_photo
 from panes.words import choices, label, read_language, say
 from shm.compositing import parse_color
@@ -80,7 +82,7 @@ def make_photographer(matting: shm.HumanMatting) -> Callable[..., list]:
         sizes = {"width_mm": photo_format.width_mm, "height_mm": photo_format.height_mm, "width": width, "height": height}
         files = [save_image(f"{stem}.{name}.jpg", part, dpi=dpi) for name, part in (("id", image), ("sheet", sheet))]
         shown = [show_image("id", image), show_image("sheet", sheet)]
-        buttons = [gr.DownloadButton(value=file, interactive=True) for file in files]
+        buttons = [gr.update(value=file, interactive=True) for file in files]
         return [f"<p>{say('id_size', language, **sizes)}</p>", *shown, *buttons, portrait]
 
     return id_photo
@@ -95,11 +97,11 @@ def lay_out_choices() -> list[gr.components.Component]:
     background = gr.Radio(choices(*COLORS, "own_color"), value="white", label=label("background"), elem_id="id-background")
     own = gr.ColorPicker("#7fb3d5", label=label("own_color"), visible=False, elem_id="own-color")
     with gr.Row():
-        zoom = gr.Slider(50, 200, 100, step=1, label=label("zoom"), min_width=110, elem_id="zoom")
-        right = gr.Slider(-50, 50, 0, step=1, label=label("right"), min_width=110, elem_id="id-right")
-        down = gr.Slider(-50, 50, 0, step=1, label=label("down"), min_width=110, elem_id="id-down")
+        zoom = make_slider(50, 200, 100, "zoom", step=1, min_width=185, elem_id="zoom")
+        right = make_slider(-50, 50, 0, "right", step=1, min_width=185, elem_id="id-right")
+        down = make_slider(-50, 50, 0, "down", step=1, min_width=185, elem_id="id-down")
     with gr.Row():
-        paper = gr.Radio(choices(*PAPERS), value="6 inch", label=label("paper"), min_width=200, elem_id="paper")
+        paper = gr.Radio(choices(*PAPERS), value="6 inch", label=label("paper"), min_width=250, elem_id="paper")
         dpi = gr.Number(300, label=label("dpi"), min_width=90, elem_id="dpi")
     for radio, value, part in ((format, "custom", custom), (background, "own_color", own)):
         show = lambda chosen, value=value: gr.update(visible=chosen == value)
@@ -131,7 +133,10 @@ def build_id_photo(matting: shm.HumanMatting) -> None:
     run.click(**making, api_name="id_photo", concurrency_id="matting", show_progress="minimal", show_progress_on=status)
     examples.load_input_event.then(**making, **QUIET, concurrency_id="matting")
     adjusting = making | {"fn": keep_quiet(making["fn"])}
-    gr.on([control.input for control in controls], **adjusting, **QUIET, trigger_mode="always_last")
+    numbers = [control for control in controls if isinstance(control, gr.Number)]  # whole ones: 6 is not yet 600
+    changed = [control.input for control in controls if control not in numbers]
+    changed += [event for number in numbers for event in (number.submit, number.blur)]
+    gr.on(changed, **adjusting, **QUIET, trigger_mode="always_last")
 
 
 def keep_quiet(make: Callable[..., list]) -> Callable[..., list]:

@@ -8,7 +8,7 @@ import gradio as gr
 
 import shm
 from panes import lend_gpu
-from panes.session import EXAMPLES, KEEP_SECONDS, fault, heed, make_output, show_image
+from panes.session import EXAMPLES, KEEP_SECONDS, fault, heed, make_output, make_slider, show_image
 from panes.words import label, read_language, say
 from shm.compositing import parse_color
 from shm.lesson import (
@@ -81,8 +81,8 @@ def blend(request: gr.Request, foreground: list[list[str]], alpha: list[list[str
 
 def write_sum(alpha: object, foreground: object, background: object, result: object) -> str:
     """Return the equation with numbers in it."""
-    cover = float(alpha)
-    return f"{cover:.3g}·{foreground} + (1 − {cover:.3g})·{background} = <strong>{result}</strong>"
+    cover = f"{round(float(alpha), 3):g}"
+    return f"{cover}·{foreground} + (1 − {cover})·{background} = <strong>{result}</strong>"
 
 
 def make_reader(matting: shm.HumanMatting) -> Callable[..., list]:
@@ -136,7 +136,7 @@ def lay_out_steps(page: gr.Blocks) -> None:
             gr.HTML(MATTE + FUSE)
         with gr.Column(min_width=300):
             brightness = make_table(BRIGHTNESS, "table_i")
-            threshold = gr.Slider(0, 255, THRESHOLD, step=1, label=label("threshold"), elem_id="threshold")
+            threshold = make_slider(0, 255, THRESHOLD, "threshold", step=1, elem_id="threshold")
             labels = gr.HTML(elem_id="simple")
     stepping = {"fn": segment, "inputs": [brightness, threshold], "outputs": labels} | QUIET
     gr.on([brightness.change, threshold.input], **stepping, api_name="segment_table", trigger_mode="always_last")
@@ -171,8 +171,8 @@ def build_lesson(page: gr.Blocks, matting: shm.HumanMatting) -> None:
             gr.HTML(label("lesson_pixel"), elem_classes="lesson")
             start = gr.Button(label("open_example"), variant="primary", elem_id="open-example")
             with gr.Row():
-                column = gr.Number(1, minimum=1, precision=0, label=label("column"), min_width=80, elem_id="column")
-                row = gr.Number(1, minimum=1, precision=0, label=label("row"), min_width=80, elem_id="row")
+                column = gr.Number(1, precision=0, label=label("column"), min_width=80, elem_id="column")
+                row = gr.Number(1, precision=0, label=label("row"), min_width=80, elem_id="row")
                 color = gr.ColorPicker("#2a6f97", label=label("background"), min_width=80, elem_id="lesson-color")
             reading = gr.HTML(elem_id="pixel")
         with gr.Column(scale=3, min_width=300):

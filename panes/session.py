@@ -8,8 +8,10 @@ import secrets
 import shutil
 import tempfile
 import zipfile
+from base64 import b64decode
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 import gradio as gr
 import torch
@@ -57,11 +59,24 @@ def open_folder() -> None:
 
 
 def make_input(name: str, **options: object) -> gr.Image:
-    """Return an image input that hands over a path unopened: what is in the file is for `read_image` to say."""
+    """Return an image input that hands over a path unopened: what is in the file is for `read_image` to say.
+
+    To show or hide it, put it into a column: of what an event updates, Gradio makes another that opens the file itself.
+    """
     options = {"type": "filepath", "image_mode": None, "buttons": []} | options
     image = gr.Image(label=label(name), alt_text=label(name), **options)
     image.preprocess = lambda payload: payload and payload.path
     return image
+
+
+def make_slider(low: float, high: float, value: float, name: str, **options: object) -> gr.Slider:
+    """Return a slider that takes the nearest value of its range: one types digit by digit, and Gradio would refuse each.
+
+    To show or hide it, put it into a column, as with `make_input`.
+    """
+    slider = gr.Slider(low, high, value, label=label(name), **options)
+    slider.preprocess = lambda payload: min(max(payload or 0, low), high)
+    return slider
 
 
 def make_output(name: str, **options: object) -> gr.Image:
@@ -77,9 +92,14 @@ def fault(code: str, language: str, **values: object) -> gr.Error:
 
 def read_upload(path: str, language: str) -> torch.Tensor:
     """Read a picture that a visitor sent; no other file of this computer is opened."""
-    if not Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()):
+    if not is_uploaded(path):
         raise fault("not_uploaded", language)
     return heed(language, shm.read_image, path, max_megapixels=MAX_MEGAPIXELS)
+
+
+def is_uploaded(path: str) -> bool:
+    """Return whether a file is in the folder of uploads and results."""
+    return Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
 
 
 def fetch_photo(address: str, language: str) -> str:
@@ -91,11 +111,28 @@ def fetch_photo(address: str, language: str) -> str:
         response = client_utils.synchronize_async(async_ssrf_protected_get, address).raise_for_status()
     except (ValueError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         raise fault("bad_address", language, address=address) from error
-    if len(response.content) > MAX_MEGABYTES * 2**20:
+    return keep_photo(Path(response.url.path).name, response.content, language)
+
+
+def take_photo(address: str, language: str) -> str:
+    """Return the file that an address means: one uploaded to this app, one that is in the address itself, or one on the web."""
+    path = unquote(address.partition("/gradio_api/file=")[2])
+    if path and is_uploaded(path):
+        return path
+    if not address.startswith("data:"):
+        return fetch_photo(address, language)
+    try:
+        return keep_photo("photo", b64decode(address.partition(",")[2]), language)
+    except ValueError as error:
+        raise fault("bad_address", language, address=f"{address[:40]}…") from error
+
+
+def keep_photo(name: str, content: bytes, language: str) -> str:
+    """Write what came as bytes into a folder of its own; return its file."""
+    if len(content) > MAX_MEGABYTES * 2**20:
         raise fault("too_heavy", language, limit=MAX_MEGABYTES)
-    name = client_utils.strip_invalid_filename_characters(Path(response.url.path).name)
-    path = make_folder() / (name or "photo")
-    path.write_bytes(response.content)
+    path = make_folder() / (client_utils.strip_invalid_filename_characters(name) or "photo")
+    path.write_bytes(content)
     return str(path)
 
 

@@ -63,8 +63,7 @@ def finish(view: View, matte: shm.Matte, choice: Choice) -> Iterator[list]:
     view.keep(matte)
     report, language = matte.report, view.language
     spent, place = report.seconds, f"{report.device}, {report.precision}"
-    refined = say("refined", language, share=report.refined_fraction)
-    detail = f"{tell_size(language, report.detail_size)}, {refined}"
+    detail = say("refined", language, size=tell_size(language, report.detail_size), share=report.refined_fraction)
     view.captions["alpha"] = tell(language, spent["matting"] + spent["refinement"], place, detail)
     view.status = f"<p>{say('done', language, seconds=sum(spent.values()), place=place)}</p>"
     if matte.alpha.max() < 0.5:

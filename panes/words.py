@@ -28,7 +28,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "cut_out": ("Cut out", "开始抠图"),
     "try_one": ("Or try one", "或试试示例"),
     "before_after": ("Before and after", "前后对比"),
-    "appear_here": ("The people appear here", "抠出的人像显示在这里"),
     "look": ("Look at it on", "查看方式"),
     "composite": ("Composite", "合成图"),
     "checkerboard": ("Checkerboard", "棋盘格"),
@@ -113,7 +112,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "nobody_found": ("Nobody was found in this photograph: the cut-out is empty.", "这张照片里没有找到人：抠图为空。"),
     "spent": ("<strong>{ms:.0f} ms</strong> on {place}", "<strong>{ms:.0f} 毫秒</strong>（{place}）"),
     "pixels": ("{width} × {height} px", "{width} × {height} 像素"),
-    "refined": ("{share:.0%} refined at full resolution", "{share:.0%} 在原分辨率下细化"),
+    "refined": ("{size}, {share:.0%} refined at full resolution", "{size}，{share:.0%} 在原分辨率下细化"),
     "recomposed": ("no network ran again", "未重新运行网络"),
     "enlarged": ("hair, in the photograph's own pixels", "发丝，原图像素"),
     "class_background": ("background", "背景"),
@@ -219,6 +218,7 @@ WORDS: dict[str, tuple[str, str]] = {
 
 CONTROLS: dict[str, tuple[str, str]] = {
     "Error": ("That did not work", "未能完成"),
+    "Connection Lost": ("Connection lost", "连接已断开"),
     "Upload file": ("Upload a file", "上传文件"),
     "Capture from camera": ("Take a photograph", "拍照"),
     "Paste from clipboard": ("Paste from the clipboard", "从剪贴板粘贴"),
@@ -240,6 +240,17 @@ CONTROLS: dict[str, tuple[str, str]] = {
     "Reset": ("Reset", "重置"),
 }
 """What Gradio calls its own controls, in English only: English, Chinese."""
+
+MESSAGES: dict[str, tuple[str, str]] = {
+    r"^Invalid file types?: (.+)\. Only .+ allowed\.$": ("$1: expected a photograph.", "$1：需要照片。"),
+    r"^File\(s\) exceed the maximum allowed size of ([\d.]+) Mb: (.+)$": (
+        "Expected files of at most $1 megabytes: $2.", "文件最大 $1 MB：$2。",
+    ),
+    r"^This application is currently busy\..*": ("Too many people are waiting: try again in a minute.", "排队的人太多，请稍后再试。"),
+    r"^Connection errored out\..*": ("The app cannot be reached.", "无法连接到应用。"),
+    r"^Connection to the server was lost\..*": ("The app cannot be reached; trying again.", "无法连接到应用，正在重试。"),
+}  # fmt: skip
+"""What Gradio's page says in English only, as JavaScript's regular expressions: English, Chinese."""
 
 CHINESE = ("zh-cn", "zh-tw")
 """Locales for which Gradio's page takes Chinese words; in all others it takes the English ones."""
@@ -277,10 +288,10 @@ def say(key: str, language: str, **values: object) -> str:
 def name_controls() -> str:
     """Return a script that gives Gradio's own controls their name in the reader's language, and shows it on hovering.
 
-    The heading of an error is one of them: Gradio's page (6.31) does not read the title that an error has.
+    The heading of an error is one of them: Gradio's page (6.31) does not read the title that an error has. Its messages are said anew.
     """
     return """() => {
-      const words = %s, chinese = %s.includes(navigator.language.toLowerCase()) ? 1 : 0
+      const words = %s, messages = %s, chinese = %s.includes(navigator.language.toLowerCase()) ? 1 : 0
       const find = (text) => Object.hasOwn(words, text?.trim()) && words[text.trim()][chinese]
       const name = () => {
         for (const control of document.querySelectorAll('button[aria-label], [title]')) {
@@ -295,10 +306,15 @@ def name_controls() -> str:
           const word = find(title?.data)
           if (word) title.data = word
         }
+        for (const {firstChild: text} of document.querySelectorAll('[data-testid="toast-text"]')) {
+          for (const [english, both] of Object.entries(messages)) {
+            if (text?.nodeType === 3 && text.data.match(english)) text.data = text.data.replace(new RegExp(english), both[chinese])
+          }
+        }
       }
       new MutationObserver(name).observe(document.body, {childList: true, subtree: true})
       name()
-    }""" % (json.dumps(CONTROLS), json.dumps(CHINESE))
+    }""" % (json.dumps(CONTROLS), json.dumps(MESSAGES), json.dumps(CHINESE))
 
 
 def say_error(error: Exception, language: str) -> str:

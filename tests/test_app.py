@@ -19,10 +19,12 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
+import gradio
 import httpx
 import numpy as np
 import pytest
 import torch
+from gradio.mcp import GradioMCPServer
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image, ImageColor, ImageOps
@@ -30,10 +32,10 @@ from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 
 import app
 import shm
-from panes import session
+from panes import agents, session
 from panes.errors import CHINESE_ERRORS
 from panes.view import Choice
-from panes.words import CONTROLS, WORDS
+from panes.words import CONTROLS, MESSAGES, WORDS
 from shm.compositing import blur_background, composite, make_gradient, parse_color
 from shm.edges import feather, keep_connected, shift_edge
 from shm.editing import LOOKS, Scene, compose
@@ -908,8 +910,12 @@ def test_browser_an_id_photo_is_one_click_and_every_control_changes_it(open_page
     with visit.another("#sheet img"):
         page.get_by_label("A4").check()
     page.get_by_label(word["custom"], exact=True).check()
-    with visit.another("#id-photo img"):
-        page.locator("#width-mm input").fill("50")
+    for box, key in (("width-mm", "Enter"), ("dpi", "Tab")):  # a whole number, not each digit on the way to it
+        page.locator(f"#{box} input").press("ControlOrMeta+A")
+        with visit.another("#id-photo img"):
+            page.locator(f"#{box} input").press_sequentially("150")
+            page.locator(f"#{box} input").press(key)
+    assert page.locator(".toast-body").count() == 0
     page.locator("#id-background").get_by_label(word["own_color"], exact=True).check()
     with visit.another("#id-photo img"):
         page.locator("#own-color button").first.click()
@@ -1119,6 +1125,11 @@ def test_browser_a_chinese_reader_reads_every_error_in_chinese(open_page, tmp_pa
     page.click("#run")
     expect(WORDS["no_photo"][1])
     (tmp_path / "page.jpg").write_bytes(b"<html>")
+    (tmp_path / "note.txt").write_bytes(b"note")
+    (tmp_path / "huge.jpg").write_bytes(bytes(51 * 2**20))
+    for name, sentence in (("note.txt", "note.txt：需要照片。"), ("huge.jpg", "文件最大 50.0 MB：\"huge.jpg\"。")):
+        page.set_input_files("#photo input[type=file]", tmp_path / name)
+        expect(sentence)
     page.locator("#address textarea, #address input").fill("http://127.0.0.1/a.jpg")
     page.locator("#address textarea, #address input").press("Enter")
     expect("无法从 http://127.0.0.1/a.jpg 获取照片")
@@ -1135,8 +1146,61 @@ def test_browser_a_chinese_reader_reads_every_error_in_chinese(open_page, tmp_pa
     expect("单元格应为 1 个数字，收到“no”")
     page.click("#open-example")
     page.wait_for_selector("#pointed img")
-    page.locator("#row input").fill("99999")
-    expect("行应为 1 到 512")
+    for number in ("99999", "0"):
+        page.locator("#row input").fill(number)
+        expect("行应为 1 到 512")
+
+
+def test_browser_a_missing_head_is_said_in_chinese(open_page, matting, monkeypatch) -> None:
+    monkeypatch.setattr(matting, "stream", make_stand((0.0, 1.0)))
+    page = open_page(locale="zh-CN").page
+    page.get_by_role("tab", name=WORDS["id_photo_tab"][1]).click()
+    page.locator("#id-inputs .gallery-item").first.click()
+    toast = page.locator(".toast-body").filter(has_text=CHINESE_ERRORS["no_head"]).filter(has_text=CONTROLS["Error"][1])
+    toast.first.wait_for(timeout=120_000)
+    assert page.locator("#id-photo img").count() == 0
+
+
+def test_browser_a_box_takes_the_nearest_value_of_its_slider_and_a_bad_picture_is_named(open_page, photo, tmp_path) -> None:
+    visit = open_page()
+    run(visit, photo)
+    page = visit.page
+    page.get_by_label("Blurred").check()
+    page.wait_for_selector("#blur input[type=number]")
+    for keys in ("999", "0"):
+        page.locator("#blur input[type=number]").press("ControlOrMeta+A")
+        with visit.another("#composite img"):
+            page.locator("#blur input[type=number]").press_sequentially(keys)
+            page.locator("#blur input[type=number]").press("Tab")
+    page.wait_for_timeout(1000)
+    assert page.locator("#blur input[type=number]").input_value() == "1" and page.locator(".toast-body").count() == 0
+    (tmp_path / "page.jpg").write_bytes(b"<html>")
+    page.get_by_label("Picture").check()
+    page.set_input_files("#picture input[type=file]", tmp_path / "page.jpg")
+    page.locator(".toast-body").filter(has_text="page.jpg: expected a photograph").wait_for()
+
+
+def test_browser_the_empty_brush_says_nothing_in_english(open_page) -> None:
+    page = open_page(locale="zh-CN").page
+    page.get_by_role("tab", name=WORDS["touch_up"][1]).click()
+    page.wait_for_selector("#brush canvas", state="attached")
+    page.wait_for_timeout(1000)
+    assert "select" not in page.locator("#brush").inner_text()
+
+
+def test_messages_of_the_page_are_said_in_both_languages() -> None:
+    said = {
+        "Invalid file types: a.txt, b.txt. Only image/* allowed.": "a.txt, b.txt：需要照片。",
+        'File(s) exceed the maximum allowed size of 50.0 Mb: "a.jpg"': '文件最大 50.0 MB："a.jpg"。',
+        "This application is currently busy. Please try again. ": "排队的人太多，请稍后再试。",
+        "Connection errored out. ": "无法连接到应用。",
+        "Connection to the server was lost. Attempting reconnection...": "无法连接到应用，正在重试。",
+    }
+    script = "".join(path.read_text(encoding="utf-8") for path in Path(gradio.__file__).parent.glob("templates/frontend/assets/*.js"))
+    for message, chinese in said.items():
+        assert message[:17] in script  # Gradio still says so
+        found = [(pattern, both) for pattern, both in MESSAGES.items() if re.search(pattern, message)]
+        assert [re.sub(pattern, both[1].replace("$", "\\"), message) for pattern, both in found] == [chinese]
 
 
 @pytest.mark.parametrize(
@@ -1216,6 +1280,91 @@ def test_the_readme_lists_every_action(address: str) -> None:
         text = (Path(app.__file__).parent / readme).read_text(encoding="utf-8")
         table = re.search(r"^\| (?:action|动作) .*?\n\n", text, re.MULTILINE | re.DOTALL)[0]
         assert set(re.findall(r"`(/\w+)`", table)) == actions
+
+
+def write_address(photo: Path) -> str:
+    """Return a file as an address that holds it."""
+    return f"data:image/jpeg;base64,{base64.b64encode(photo.read_bytes()).decode()}"
+
+
+def test_agents_get_a_file_for_every_kind_of_address(client, address, photo, tmp_path, matte, opened, monkeypatch) -> None:
+    async def get(url: str) -> httpx.Response:
+        return httpx.Response(200, content=photo.read_bytes(), request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
+    with photo.open("rb") as file:
+        sent = httpx.post(f"{address}gradio_api/upload", files={"files": ("portrait.jpg", file)}).json()[0]
+    addresses = {
+        "photo.png": write_address(photo),
+        "portrait.png": f"{address}gradio_api/file={sent}",
+        "face.png": "https://example.org/gradio_api/file=/tmp/face.jpg",  # another Gradio's
+    }
+    for name, place in addresses.items():
+        path = client.predict(place, api_name="/cut_out_photo")
+        assert Path(path).name == name
+        assert torch.equal(read_pixels(path, "RGBA"), shm.cutout(matte))
+    green = client.predict(addresses["photo.png"], kind="color", color="#00b140", api_name="/cut_out_photo")
+    assert torch.equal(read_pixels(green, "RGB"), compose(matte, Scene("color", color="#00b140")))
+    mixed = [*addresses.values(), "data:image/jpeg;base64,AAAA", "data:,a", addresses["face.png"]]
+    archive, failures = client.predict(mixed, api_name="/cut_out_photos")
+    assert failures.splitlines()[0].startswith("4. photo: expected a photograph") and failures.splitlines()[1].startswith("5. No photo")
+    with zipfile.ZipFile(archive) as packed:
+        assert packed.namelist() == [*addresses, "face.jpg.png"]
+    assert all(path.resolve().is_relative_to(os.environ["GRADIO_TEMP_DIR"]) for path in opened)
+
+
+def test_agents_read_what_is_wrong(client: Client, address: str, photo: Path, tmp_path: Path, opened: list[Path]) -> None:
+    shutil.copy(photo, tmp_path / "secret.jpg")
+    for place in (f"{address}gradio_api/file={tmp_path}/secret.jpg", f"{tmp_path}/secret.jpg", "http://127.0.0.1/a.jpg"):
+        with pytest.raises(AppError, match="No photograph could be fetched"):
+            client.predict(place, api_name="/cut_out_photo")
+    for photos, sentence in (([], "Choose photographs first"), (["a"] * 101, "at most 100"), (["a", "b"], "2. No photograph .* b")):
+        with pytest.raises(AppError, match=sentence):
+            client.predict(photos, api_name="/cut_out_photos")
+    assert opened == []
+    with pytest.raises(AppError, match="kind: expected one of transparent"):
+        client.predict(write_address(photo), kind="octarine", api_name="/cut_out_photo")
+
+
+def test_agents_get_id_photos_and_sheets(client: Client, two_people: None, photo: Path, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules["panes.id_photo"], "find_head", lambda alpha: Head(30, 60, 40, 20))
+    for part, size in (("photo", (600, 600)), ("sheet on 6 inch", (1800, 1200)), ("sheet on A4", (2480, 3508))):
+        path = client.predict(write_address(photo), format="2x2 inch", background="blue", part=part, api_name="/make_id_photo")
+        with Image.open(path) as image:
+            assert image.size == size
+            corner = abs(np.array(image.getpixel((2, 2))) - (67, 142, 219)).max()
+            assert (corner < 4) == (part == "photo")
+
+
+def test_mcp_lists_what_it_can_call_and_nothing_else(matting: shm.HumanMatting, uploads: Path) -> None:
+    server = object.__new__(GradioMCPServer)  # its package is not among those of the tests
+    server.blocks, server.tool_prefix = app.build(matting), "space_"
+    server.api_info = server.blocks.get_api_info()
+    server.tool_to_endpoint = server.get_tool_to_endpoint()
+    assert "space_download" in server.tool_to_endpoint
+    app.limit_tools(server)
+    assert [f"/{name.removeprefix('space_')}" for name in server.tool_to_endpoint] == list(agents.TOOLS)
+    for name, action in server.tool_to_endpoint.items():
+        function = server.get_block_fn_from_endpoint_name(action)
+        description, parameters = server.get_fn_description(function, name)
+        schema, files = server.get_input_schema(name, parameters)
+        assert description.endswith(".") and all(part["description"] for part in schema["properties"].values())
+        assert files == [] and "$ref" not in json.dumps(schema)  # no files in lists, which Gradio's MCP cannot take
+        assert len(schema["required"]) == 1 and schema["required"][0] in ("photo", "photos")
+        assert not any(part.stateful for part in (*function.inputs, *function.outputs))  # nor states, which it cannot give back
+
+
+def test_main_leaves_mcp_its_tools(matting, uploads, monkeypatch, capfd) -> None:
+    limited = []
+    monkeypatch.setattr(sys, "argv", ["app.py", "--mcp", "--port", str(free_port())])
+    monkeypatch.setattr(shm, "load", lambda: matting)
+    monkeypatch.setattr(app, "find_spec", lambda name: name)
+    monkeypatch.setattr(app, "limit_tools", limited.append)
+    monkeypatch.setattr(app.gr.Blocks, "launch", lambda demo, **options: vars(demo).update(mcp_server_obj=options["mcp_server"]))
+    monkeypatch.setattr(app.gr.Blocks, "local_url", "http://127.0.0.1/", raising=False)
+    monkeypatch.setattr(app.gr.Blocks, "block_thread", lambda demo: None)
+    app.main()
+    assert limited == [True]
 
 
 def test_mcp_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
