@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch.nn import functional
@@ -188,14 +188,21 @@ def box_mean(tensor: torch.Tensor, radius: int) -> torch.Tensor:
     >>> box_mean(torch.tensor([[[[0.0, 3.0, 6.0]]]]), 1)
     tensor([[[[1.5000, 3.0000, 4.5000]]]])
     """
-    for dimension in (-2, -1) if radius > 0 else ():
+    side = 2 * radius + 1
+    for dimension in (-2, -1) if radius > 0 else ():  # adding whole planes takes a fraction of the time of torch's pooling
         length = tensor.shape[dimension]
-        total = tensor.clone()
-        for step in range(1, min(radius, length - 1) + 1):  # adding whole planes takes a sixth of the time of torch's pooling
-            total.narrow(dimension, step, length - step).add_(tensor.narrow(dimension, 0, length - step))
-            total.narrow(dimension, 0, length - step).add_(tensor.narrow(dimension, step, length - step))
         place = torch.arange(length, device=tensor.device)
         count = (place + radius).clamp(max=length - 1) - (place - radius).clamp(min=0) + 1
+        sums = functional.pad(tensor, (radius, radius) if dimension == -1 else (0, 0, radius, radius))
+        total, start, reach = 0, 0, 1
+        while True:  # sums of 1, 2, 4, ... pixels, of which those are taken that make up the side
+            if side & reach:
+                total = total + sums.narrow(dimension, start, length)
+                start += reach
+            if start == side:
+                break
+            rest = sums.shape[dimension] - reach
+            sums, reach = sums.narrow(dimension, 0, rest) + sums.narrow(dimension, reach, rest), 2 * reach
         tensor = total.div_(count if dimension == -1 else count[:, None])
     return tensor
 
@@ -227,36 +234,42 @@ def erode(tensor: torch.Tensor, radius: int) -> torch.Tensor:
     return -dilate(-tensor, radius)
 
 
-def guided_coefficients(
-    guide: torch.Tensor, target: torch.Tensor, radius: int, epsilon: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fit target = slope . guide + offset in every window (He, Sun and Tang, Guided Image Filtering, TPAMI 2013, eqs. 5-9).
+Fit = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def guided_fit(guide: torch.Tensor, radius: int, epsilon: float) -> Fit:
+    """Prepare to fit target = slope . guide + offset in every window (He, Sun and Tang, Guided Image Filtering, TPAMI 2013, eqs. 5-9).
 
     Args:
         guide: (B, 3, H, W) color.
-        target: (B, 1, H, W).
         radius: of the window, in pixels.
         epsilon: regularization added to the guide's variance; larger is smoother.
 
     Returns:
-        slope (B, 3, H, W) and offset (B, 1, H, W), averaged over the windows that cover each pixel. They may be resampled and
-        applied to a larger guide (He and Sun, Fast Guided Filter, arXiv 1505.00996).
+        a function of a target (B, 1, H, W): slope (B, 3, H, W) and offset (B, 1, H, W), averaged over the windows that cover
+        each pixel. They may be resampled and applied to a larger guide (He and Sun, Fast Guided Filter, arXiv 1505.00996).
     """
-    mean_guide, mean_target = box_mean(guide, radius), box_mean(target, radius)
+    mean_guide = box_mean(guide, radius)
     pairs = [(i, j) for i in range(3) for j in range(i, 3)]
     products = torch.cat([guide[:, i : i + 1] * guide[:, j : j + 1] for i, j in pairs], dim=1)
     expected = torch.cat([mean_guide[:, i : i + 1] * mean_guide[:, j : j + 1] for i, j in pairs], dim=1)
     rr, rg, rb, gg, gb, bb = (box_mean(products, radius) - expected).unbind(1)
     rr, gg, bb = rr + epsilon, gg + epsilon, bb + epsilon
-    r, g, b = (box_mean(guide * target, radius) - mean_guide * mean_target).unbind(1)
     # Elimination, not the adjugate: in a gray photograph the three colors are one, and only this stays exact in float32.
     red_green, red_blue = rg / rr, rb / rr
     gg, gb, bb = gg - red_green * rg, gb - red_green * rb, bb - red_blue * rb
     green_blue = gb / gg
-    g, b = g - red_green * r, b - red_blue * r
-    b = (b - green_blue * g) / (bb - green_blue * gb)
-    g = g / gg - green_blue * b
-    r = r / rr - red_green * g - red_blue * b
-    slope = torch.stack([r, g, b], dim=1)
-    offset = mean_target - (slope * mean_guide).sum(1, keepdim=True)
-    return box_mean(slope, radius), box_mean(offset, radius)
+    bb = bb - green_blue * gb
+
+    def fit(target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean, shared = box_mean(torch.cat([target, guide * target], dim=1), radius).split((1, 3), dim=1)
+        r, g, b = (shared - mean_guide * mean).unbind(1)
+        g, b = g - red_green * r, b - red_blue * r
+        b = (b - green_blue * g) / bb
+        g = g / gg - green_blue * b
+        r = r / rr - red_green * g - red_blue * b
+        slope = torch.stack([r, g, b], dim=1)
+        offset = mean - (slope * mean_guide).sum(1, keepdim=True)
+        return box_mean(torch.cat([slope, offset], dim=1), radius).split((3, 1), dim=1)
+
+    return fit

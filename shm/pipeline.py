@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from shm.closed_form import solve_alpha
 from shm.filters import resize, resize_image
 from shm.foreground import estimate_foreground
 from shm.matte import DEPTHS, Matte, Report, check, to_depth
@@ -143,8 +144,11 @@ class HumanMatting:
         with self.measure(seconds, "matting"):
             probabilities = resize(probabilities, detail_size)
             alpha = fuse(probabilities, self.head(detail, probabilities))
+            half = tuple((length + 1) // 2 for length in detail_size)
+            small = resize(detail, half)
+            alpha = solve_alpha(small, resize(alpha, half))
         with self.measure(seconds, "refinement"):
-            alpha, refined_fraction = refine_alpha(image, alpha, detail=detail)
+            alpha, refined_fraction = refine_alpha(image, alpha, detail=small)
         yield "alpha", alpha.to(home)
 
         with self.measure(seconds, "foreground"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from shm.filters import enlarge_part, find_band, guided_coefficients, resize_image, split_rows, split_tiles
+from shm.filters import enlarge_part, find_band, guided_fit, resize_image, split_rows, split_tiles
 from shm.matte import check
 
 
@@ -48,7 +48,7 @@ def refine_alpha(
         return alpha, 1.0
     detail = resize_image(image, tuple(alpha.shape[-2:])) if detail is None else detail
     band = find_band(alpha, 1)
-    fields = torch.cat([band.float(), *guided_coefficients(detail, alpha, radius, epsilon)], dim=1)
+    fields = torch.cat([band.float(), *guided_fit(detail, radius, epsilon)(alpha)], dim=1)
     full, refined = alpha.new_empty(1, 1, height, width), 0
     for rows in split_rows(height, width):
         full[..., rows, :] = enlarge_part(alpha, size, rows)

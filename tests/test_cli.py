@@ -42,8 +42,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         last.bias.data = 100.0 * torch.eye(3)[index]
         network.save_pretrained(folder / name)
     head = MattingHead(MattingConfig(channels=(4, 8), last_channels=4, side=64))
-    torch.nn.init.zeros_(head.last[-1].weight)
-    torch.nn.init.zeros_(head.last[-1].bias)
+    torch.nn.init.zeros_(head.last[1].weight)
+    torch.nn.init.zeros_(head.last[1].bias)
     head.save_pretrained(folder / "head")
     return folder
 

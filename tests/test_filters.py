@@ -15,7 +15,7 @@ from shm.filters import (
     erode,
     fit_size,
     gaussian_blur,
-    guided_coefficients,
+    guided_fit,
     resize,
     split_rows,
     split_tiles,
@@ -117,17 +117,17 @@ def test_the_band_reaches_beyond_soft_pixels_and_edges() -> None:
     assert not find_band(torch.full((1, 1, 4, 4), 0.995), 1).any()
 
 
-def test_guided_coefficients_recover_a_linear_target() -> None:
+def test_guided_fit_recover_a_linear_target() -> None:
     guide = noise(1, 3, 20, 24)
     target = 0.2 * guide[:, :1] - 0.5 * guide[:, 1:2] + 0.7 * guide[:, 2:] + 0.1
-    slope, offset = guided_coefficients(guide, target, radius=3, epsilon=1e-7)
+    slope, offset = guided_fit(guide, radius=3, epsilon=1e-7)(target)
     torch.testing.assert_close(slope, torch.tensor([0.2, -0.5, 0.7]).view(1, 3, 1, 1).expand_as(slope), atol=1e-3, rtol=0)
     torch.testing.assert_close((slope * guide).sum(1, keepdim=True) + offset, target, atol=1e-3, rtol=0)
 
 
-def test_guided_coefficients_equal_ridge_regression_in_one_window() -> None:
+def test_guided_fit_equal_ridge_regression_in_one_window() -> None:
     guide, target, epsilon = noise(1, 3, 5, 5), noise(1, 1, 5, 5), 0.01
-    slope, offset = guided_coefficients(guide, target, radius=5, epsilon=epsilon)
+    slope, offset = guided_fit(guide, radius=5, epsilon=epsilon)(target)
     x, y = guide[0].flatten(1).numpy(), target.flatten().numpy()
     expected = np.linalg.solve(np.cov(x, bias=True) + epsilon * np.eye(3), (x * (y - y.mean())).mean(1))
     np.testing.assert_allclose(slope[0, :, 2, 2], expected, atol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shm.compositing import composite
-from shm.filters import dilate, gaussian_blur, guided_coefficients, resize
+from shm.filters import dilate, gaussian_blur, guided_fit, resize
 from shm.matte import to_depth
 from shm.metrics import grad, mse
 from shm.refinement import refine_alpha
@@ -137,7 +137,7 @@ def test_wrong_input_is_named() -> None:
 
 
 @pytest.mark.parametrize("radius, epsilon", [(1, 1e-2), (2, 1e-4)])
-def test_guided_coefficients_equal_least_squares_in_every_window(radius, epsilon) -> None:
+def test_guided_fit_equal_least_squares_in_every_window(radius, epsilon) -> None:
     height, width = 7, 9
     guide, target = noise(1, 3, height, width), noise(1, 1, height, width, seed=1)
     colors, values = guide[0].double().permute(1, 2, 0).numpy(), target[0, 0].double().numpy()
@@ -153,12 +153,12 @@ def test_guided_coefficients_equal_least_squares_in_every_window(radius, epsilon
     for row, column in np.ndindex(height, width):
         window = np.s_[max(0, row - radius) : row + radius + 1, max(0, column - radius) : column + radius + 1]
         averaged[row, column] = fits[window].reshape(-1, 4).mean(0)
-    found = torch.cat(guided_coefficients(guide, target, radius, epsilon), dim=1)[0].permute(1, 2, 0)
+    found = torch.cat(guided_fit(guide, radius, epsilon)(target), dim=1)[0].permute(1, 2, 0)
     np.testing.assert_allclose(found, averaged, atol=1e-4)
 
 
-def test_guided_coefficients_survive_a_black_and_white_photograph() -> None:
+def test_guided_fit_survive_a_black_and_white_photograph() -> None:
     target = (noise(1, 1, 37, 53) > 0.5).float()
     guide = (0.05 + 0.9 * target).expand(1, 3, 37, 53)
-    slope, offset = guided_coefficients(guide, target, 2, 1e-5)
+    slope, offset = guided_fit(guide, 2, 1e-5)(target)
     torch.testing.assert_close((slope * guide).sum(1, keepdim=True) + offset, target, rtol=0, atol=1e-3)
