@@ -19,10 +19,10 @@ def solve_alpha(
     image: torch.Tensor,
     alpha: torch.Tensor,
     *,
-    radius: int = 4,
+    radius: int = 3,
     epsilon: float = 1e-6,
     trust: float = 3e-3,
-    steps: int = 15,
+    steps: int = 10,
 ) -> torch.Tensor:
     """Find the alpha that is nearly linear in color within every window, yet near the one given: (L + D) A = D A0.
 
@@ -57,7 +57,7 @@ def solve_alpha(
     if not band.any():
         return alpha
     box = find_box(band, 2 * radius)
-    guide, prior, band = (tensor[..., box[0], box[1]] for tensor in (image, alpha, band))
+    guide, prior, band = (tensor[..., box[0], box[1]] for tensor in (image - 0.5, alpha, band))  # small numbers keep more digits
     fit, weight = guided_fit(guide, radius, epsilon), torch.where(band, trust * (0.1 + 10 * (2 * prior - 1) ** 4), KNOWN)
 
     def multiply(vector: torch.Tensor) -> torch.Tensor:

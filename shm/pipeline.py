@@ -145,8 +145,8 @@ class HumanMatting:
             probabilities = resize(probabilities, detail_size)
             alpha = fuse(probabilities, self.head(detail, probabilities))
             half = tuple((length + 1) // 2 for length in detail_size)
-            small = resize(detail, half)
-            alpha = solve_alpha(small, resize(alpha, half))
+            small = resize(detail, half).clamp(0, 1)  # rounding may lead a hair's breadth out
+            alpha = solve_alpha(small, resize(alpha, half).clamp(0, 1))
         with self.measure(seconds, "refinement"):
             alpha, refined_fraction = refine_alpha(image, alpha, detail=small)
         yield "alpha", alpha.to(home)
