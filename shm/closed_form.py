@@ -6,6 +6,8 @@ filters, as in He, Sun and Tang, Fast Matting Using Large Kernel Matting Laplaci
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from shm.filters import find_band, guided_fit
@@ -27,8 +29,7 @@ def solve_alpha(
     """Find the alpha that is nearly linear in color within every window, yet near the one given: (L + D) A = D A0.
 
     L = 1 - G, where G is the guided filter of A by the image: what is left of A once each window's best line through its colors is
-    taken away. D trusts A0 the more the nearer it is to 0 or 1. Solved in the uncertain band, by conjugate gradients
-    (Hestenes and Stiefel, 1952) preconditioned by 1 + D.
+    taken away. D trusts A0 the more the nearer it is to 0 or 1. What is certain stays.
 
     Args:
         image: (B, 3, h, w) in [0, 1].
@@ -64,21 +65,35 @@ def solve_alpha(
         slope, offset = fit(vector)
         return (1 + weight) * vector - (slope * guide).sum(1, keepdim=True) - offset
 
-    solved = prior.clone()
-    residual = weight * prior - multiply(solved)
-    direction = residual / (1 + weight)
-    energy = dot(residual, direction)
-    for _ in range(steps):
-        image_of = multiply(direction)
-        length = energy / dot(direction, image_of).clamp(min=1e-20)
-        solved += length * direction
-        residual -= length * image_of
-        scaled = residual / (1 + weight)
-        before, energy = energy, dot(residual, scaled)
-        direction = scaled + energy / before.clamp(min=1e-20) * direction
+    solved = descend(multiply, weight * prior, prior, 1 + weight, steps)
     result = alpha.clone()
     result[..., box[0], box[1]] = torch.where(band, solved.clamp(0, 1), prior)
     return result
+
+
+def descend(
+    multiply: Callable[[torch.Tensor], torch.Tensor], target: torch.Tensor, start: torch.Tensor, scale: torch.Tensor, steps: int
+) -> torch.Tensor:
+    """Solve multiply(x) = target from a start by preconditioned conjugate gradients (Hestenes and Stiefel, 1952).
+
+    Args:
+        multiply: by a symmetric positive matrix.
+        target, start: (B, 1, H, W).
+        scale: (B, 1, H, W), about the matrix's diagonal.
+        steps: how many to take.
+    """
+    solution, residual = start.clone(), target - multiply(start)
+    direction = residual / scale
+    energy = dot(residual, direction)
+    for _ in range(steps):
+        product = multiply(direction)
+        length = energy / dot(direction, product).clamp(min=1e-20)
+        solution += length * direction
+        residual -= length * product
+        scaled = residual / scale
+        before, energy = energy, dot(residual, scaled)
+        direction = scaled + energy / before.clamp(min=1e-20) * direction
+    return solution
 
 
 def dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -73,7 +73,7 @@ PRESETS: dict[str, SegmenterPreset] = {
         human_labels=("person",),
         side=768,
         scales=(1.0, 0.5),
-        sharpness=2.0,
+        sharpness=2.5,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     ),
