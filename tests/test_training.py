@@ -274,6 +274,6 @@ def test_the_segmenter_keeps_its_statistics_and_early_layers(make_trainer, voc_f
 
 def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):
     trainer = make_trainer("head")
-    monkeypatch.setattr(train, "compute_loss", lambda network, *_: network.narrow.bias.sum() * torch.nan)
+    monkeypatch.setattr(train, "compute_loss", lambda network, *_: network.last[1].bias.sum() * torch.nan)
     with pytest.raises(RuntimeError, match="non-finite"):
         trainer.train_step()
