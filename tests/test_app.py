@@ -82,6 +82,7 @@ def matting() -> shm.HumanMatting:
     preset = replace(PRESETS["embedded"], side=128)
     segmenter = shm.Segmenter(MobileNetV2ForSemanticSegmentation(config), preset)
     head = MattingHead(MattingConfig(channels=(4, 6), last_channels=4, side=128))
+    torch.nn.init.normal_(head.last[1].weight, mean=0.5)  # sees somebody, and not the same everywhere
     return shm.HumanMatting(segmenter, head, device="cpu", precision="float32")
 
 
@@ -655,10 +656,10 @@ def test_strokes_are_certain_undone_and_done_again(address: str, photo: Path, ma
     answer = read_answer(client.predict(paint(photo, BRUSHES["keep"], slice(0, 40)), api_name="/touch_up"))
     assert "the segmentation did not run" in answer["status"] and runs == ["head"]
     kept = read_alpha()
-    assert kept[..., :36, :].min() > 250 > first[..., :36, :].max()
+    assert kept[..., :30, :].min() > 250 > first[..., :30, :].max()
     client.predict(paint(photo, BRUSHES["remove"], slice(60, 120)), api_name="/touch_up")
     both = read_alpha()
-    assert both[..., 70:, :].max() < 5 and both[..., :36, :].min() > 250
+    assert both[..., 70:, :].max() < 5 and both[..., :30, :].min() > 250
     for endpoint, expected in (("/undo", kept), ("/undo", first), ("/redo", kept), ("/redo", both), ("/undo", kept)):
         client.predict(api_name=endpoint)
         assert torch.equal(read_alpha(), expected), endpoint
