@@ -33,7 +33,7 @@ def resize(tensor: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def resize_image(image: torch.Tensor, size: tuple[int, int], *, name: str = "image") -> torch.Tensor:
     """Bring a photograph of any depth to `size`, one channel after the other: at most one is held as floats at full size.
 
-    On a processor one of 8 bit shrinks as it is, and the result is rounded to 8 bit: a quarter of the time.
+    On a processor one of 8 bit shrinks as it is, and the result is rounded to 8 bit, which is much faster.
 
     Args:
         image: (B, C, H, W), floats in [0, 1], uint8 or uint16.
@@ -49,7 +49,8 @@ def resize_image(image: torch.Tensor, size: tuple[int, int], *, name: str = "ima
     shrinks = all(length <= full for length, full in zip(size, image.shape[-2:]))
     if image.dtype == torch.uint8 and image.device.type == "cpu" and shrinks:
         image = functional.interpolate(image, size=size, mode="bilinear", antialias=True)
-    return torch.cat([resize(check(name, plane), size) for plane in image.split(1, dim=1)], dim=1)
+    planes = [resize(check(name, plane), size) for plane in image.split(1, dim=1)]
+    return torch.cat(planes, dim=1).clamp_(0, 1)  # rounding may lead a hair's breadth out
 
 
 def split_rows(height: int, width: int, *, megapixels: float = 1.0) -> Iterator[slice]:
@@ -238,7 +239,7 @@ Fit = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 def guided_fit(guide: torch.Tensor, radius: int, epsilon: float) -> Fit:
-    """Prepare to fit target = slope . guide + offset in every window (He, Sun and Tang, Guided Image Filtering, TPAMI 2013, eqs. 5-9).
+    """Prepare to fit target = slope . guide + offset in windows (He, Sun and Tang, Guided Image Filtering, TPAMI 2013, eqs. 5-9).
 
     Args:
         guide: (B, 3, H, W) color.

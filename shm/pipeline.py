@@ -105,7 +105,7 @@ class HumanMatting:
             image = image.to(self.device)
             detail = resize_image(image, detail_size)
             classes = self.segmenter(resize(detail, working_size))
-            labels = classes.max(dim=1, keepdim=True).indices  # ten times as fast as argmax
+            labels = classes.max(dim=1, keepdim=True).indices  # far faster than argmax
             probabilities = soft_trimap(classes, self.segmenter.class_names, self.segmenter.human_labels)
         yield "probabilities", probabilities.to(home)
         yield "labels", labels.to(home)
@@ -145,7 +145,7 @@ class HumanMatting:
             probabilities = resize(probabilities, detail_size)
             alpha = fuse(probabilities, self.head(detail, probabilities))
             half = tuple((length + 1) // 2 for length in detail_size)
-            small = resize(detail, half).clamp(0, 1)  # rounding may lead a hair's breadth out
+            small = resize_image(detail, half)
             alpha = solve_alpha(small, resize(alpha, half).clamp(0, 1))
         with self.measure(seconds, "refinement"):
             alpha, refined_fraction = refine_alpha(image, alpha, detail=small)

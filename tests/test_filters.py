@@ -17,6 +17,7 @@ from shm.filters import (
     gaussian_blur,
     guided_fit,
     resize,
+    resize_image,
     split_rows,
     split_tiles,
 )
@@ -132,3 +133,11 @@ def test_guided_fit_equal_ridge_regression_in_one_window() -> None:
     expected = np.linalg.solve(np.cov(x, bias=True) + epsilon * np.eye(3), (x * (y - y.mean())).mean(1))
     np.testing.assert_allclose(slope[0, :, 2, 2], expected, atol=1e-4)
     np.testing.assert_allclose(offset[0, 0, 2, 2], y.mean() - expected @ x.mean(1), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.float32])
+def test_a_white_photograph_stays_in_range_at_any_size(dtype) -> None:
+    white = torch.ones(1, 3, 61, 83) if dtype == torch.float32 else torch.full((1, 3, 61, 83), 65535, dtype=dtype)
+    for size in ((37, 50), (13, 17), (60, 81), (61, 83)):
+        small = resize_image(white, size)
+        assert torch.allclose(small, torch.ones(())) and small.max() <= 1
