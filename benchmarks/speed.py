@@ -29,7 +29,7 @@ from PIL import Image
 
 import shm
 from benchmarks.peers import THREADS, open_u2net
-from shm.filters import resize, split_rows
+from shm.filters import resize, resize_image, split_rows
 from shm.matte import Matte
 from shm.segmentation import open_network
 from shm.training.hair import SUPERSAMPLING, draw_strands, draw_style, find_outline, gather_locks, grow_strands
@@ -49,7 +49,7 @@ class Measurement:
     Attributes:
         size: (height, width) of the photograph, in pixels.
         grad: against the known alpha.
-        bilinear_grad: the same of the found alpha made as small as the head's is and enlarged bilinearly.
+        bilinear_grad: the same of the alpha before refinement, at half the detail size, enlarged bilinearly.
         refined_fraction: share of the pixels whose alpha was refined, in [0, 1].
         precision: number format of the networks.
         peak_bytes: most memory that the process held, program, weights and photograph included.
@@ -187,8 +187,8 @@ def time_call(call: Callable[[], object], repeats: int) -> float:
 def measure_pipeline(folder: Path, init: Path, repeats: int, u2net: Path | None) -> Measurement:
     """Measure the photograph in a folder; for a process of its own, whose memory is the pipeline's until it is read."""
     torch.set_num_threads(THREADS)
-    image = torch.from_numpy(np.load(folder / "image.npy"))[None]
-    matte, seconds = time_pipeline(shm.load(device="cpu"), image, repeats)
+    image, matting = torch.from_numpy(np.load(folder / "image.npy"))[None], shm.load(device="cpu")
+    matte, seconds = time_pipeline(matting, image, repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     network, batch = open_network(str(init)).eval(), torch.rand(1, 3, UNIT_SIDE, UNIT_SIDE)
     unit_seconds = time_call(lambda: network(batch), UNIT_REPEATS)
@@ -197,10 +197,11 @@ def measure_pipeline(folder: Path, init: Path, repeats: int, u2net: Path | None)
         seconds["u2net"] = time_call(lambda: predict(image), repeats)
     true = torch.from_numpy(np.load(folder / "alpha.npy"))[None, None]
     size = tuple(image.shape[-2:])
+    _, working = matting.predict_alpha(resize_image(image, matte.report.detail_size), matte.probabilities)
     return Measurement(
         size=size,
         grad=shm.metrics.grad(matte.alpha, true),
-        bilinear_grad=shm.metrics.grad(resize(resize(matte.alpha, matte.report.detail_size), size).clamp(0, 1), true),
+        bilinear_grad=shm.metrics.grad(resize(working, size).clamp(0, 1), true),
         refined_fraction=matte.report.refined_fraction,
         precision=matte.report.precision,
         peak_bytes=peak,

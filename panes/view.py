@@ -25,7 +25,7 @@ from shm.visualization import find_close_up, legend, shrink
 STAGES = ("segmentation", "trimap", "alpha", "foreground", "composite", "closeup")
 CLOSE_SIDE = 320
 """Side of the close-up at most, in pixels of the photograph: few enough for single hairs to be seen."""
-FILES = ("cutout", "png", "jpeg", "alpha", "alpha16", "trimap", "zip")
+FILES = ("cutout", "webp", "png", "jpeg", "alpha", "alpha16", "trimap", "zip")
 
 
 @dataclass(frozen=True)
@@ -206,13 +206,14 @@ def write_file(view: View, file: str, choice: Choice) -> str:
     matte = heed(view.language, edit_matte, view.matte, choice.find_edits(view.people), view.people)
     if file != "zip":
         return _write_part(view, file, matte, scene)
-    parts = [part for part in FILES[:-1] if scene.kind != "transparent" or part not in ("png", "jpeg")]
+    left_out = ("webp", "zip") if scene.kind != "transparent" else ("webp", "zip", "png", "jpeg")  # webp holds what cutout holds
+    parts = [part for part in FILES if part not in left_out]
     return save_zip(f"{view.stem}.zip", [_write_part(view, part, matte, scene) for part in parts])
 
 
 def _write_part(view: View, file: str, matte: shm.Matte, scene: Scene) -> str:
-    if file == "cutout":
-        return save_image(f"{view.stem}.cutout.png", shm.cutout(matte))
+    if file in ("cutout", "webp"):
+        return save_image(f"{view.stem}.cutout.{'png' if file == 'cutout' else 'webp'}", shm.cutout(matte))
     if file == "alpha":
         return save_image(f"{view.stem}.alpha.png", matte.alpha)
     if file == "alpha16":

@@ -97,6 +97,7 @@ WORDS: dict[str, tuple[str, str]] = {
     # downloads
     "file": ("File", "文件"),
     "cutout_file": ("Cut-out PNG", "抠图 PNG"),
+    "webp_file": ("Cut-out WebP", "抠图 WebP"),
     "png_file": ("Composite PNG", "合成 PNG"),
     "jpeg_file": ("Composite JPEG", "合成 JPEG"),
     "alpha_file": ("Alpha", "透明度"),

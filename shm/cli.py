@@ -26,8 +26,9 @@ from shm.trimap import hard_trimap
 CUTOUT = """\
 Cut people out of photographs. Each becomes NAME.png, RGBA with straight alpha, at the photograph's size.
 
-OUT ending in .png takes one photograph. Any other OUT is a folder, made if absent, where NAME is the photograph's name without
-its ending; two that would share a NAME keep the ending (a.jpg.png, a.png.png). Outputs of an earlier run are replaced.
+OUT ending in .png or .webp (lossless, smaller, slower) takes one photograph. Any other OUT is a folder, made if absent, where NAME
+is the photograph's name without its ending; two that would share a NAME keep the ending (a.jpg.png, a.png.png). Outputs of an
+earlier run are replaced.
 
 examples:
   python -m shm cutout photo.jpg -o cutout.png
@@ -43,7 +44,10 @@ Prints a line per photograph and one of means: SAD, MAD, MSE, Grad, Conn, MAD an
 example: python -m shm evaluate pairs/ --preset segformer-b0 --json
 """
 
-TRAIN = "Train one of the two networks.\n\nexample: python -m shm train head data/ -o run/"
+TRAIN = "Train one of the two networks, or both end to end.\n\nexample: python -m shm train head data/ -o run/"
+WRITTEN = (".png", ".webp")
+"""Endings of a cut-out."""
+
 EXIT_CODES = "exit codes: 0 all done, 1 something failed (one line on stderr each), 2 wrong usage, 130 interrupted"
 
 RECORD = ("photo", "output", "status", "error", "seconds", "device", "precision", "refined_fraction")
@@ -90,7 +94,8 @@ def build_parser(*, with_training: bool) -> argparse.ArgumentParser:
 
     command = add("cutout", run_cutout, CUTOUT, "cut people out of photographs")
     command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a photograph, or a folder of them")
-    command.add_argument("-o", "--out", required=True, type=Path, metavar="OUT", help="a file ending in .png, or a folder")
+    command.add_argument("-o", "--out", required=True, type=Path, metavar="OUT", help="a file ending in .png or .webp, or a folder")
+    command.add_argument("--webp", action="store_true", help="in a folder, write NAME.webp, lossless, instead of NAME.png")
     command.add_argument("--alpha", action="store_true", help="also write NAME.alpha.png, grey, 8 bit")
     command.add_argument("--trimap", action="store_true", help="also write NAME.trimap.png, grey: 0, 128 (unknown) or 255")
     background = said_by_argparse(lambda text: parse_color(text) if text.startswith("#") else text)
@@ -102,7 +107,7 @@ def build_parser(*, with_training: bool) -> argparse.ArgumentParser:
     add_model_arguments(command)
     command = add("presets", run_presets, "List the semantic models.", "list the semantic models, their licenses and sizes")
     command.add_argument("--json", action="store_true", help="one object per preset and line on stdout")
-    command = add("train", None, TRAIN, "train one of the two networks")
+    command = add("train", None, TRAIN, "train one of the two networks, or both")
     if with_training:
         from shm.training import train
 
@@ -135,7 +140,7 @@ def said_by_argparse(convert: Callable[[str], object]) -> Callable[[str], object
 def run_cutout(arguments: argparse.Namespace) -> int:
     """Cut people out of photographs."""
     photos = find_photos(arguments.photos)
-    files = [list_files(output, arguments) for output in name_outputs(photos, arguments.out)]
+    files = [list_files(output, arguments) for output in name_outputs(photos, arguments.out, webp=arguments.webp)]
     refuse_outputs(arguments, photos, files)
     background = arguments.background
     if isinstance(background, str) and background != "blur":
@@ -158,16 +163,17 @@ def find_photos(sources: Sequence[Path]) -> list[Path]:
     return list(photos.values())
 
 
-def name_outputs(photos: Sequence[Path], out: Path) -> list[Path]:
+def name_outputs(photos: Sequence[Path], out: Path, *, webp: bool = False) -> list[Path]:
     """Return where each cut-out goes.
 
     >>> [path.name for path in name_outputs([Path("a.jpg"), Path("a.png"), Path("b.jpg")], Path("cutouts"))]
     ['a.jpg.png', 'a.png.png', 'b.png']
     """
-    if out.suffix.lower() == ".png":
+    if out.suffix.lower() in WRITTEN:
         return [out for _ in photos]
+    ending = ".webp" if webp else ".png"
     stems = Counter(photo.stem.casefold() for photo in photos)  # some file systems take A and a for one name
-    return [out / f"{photo.stem if stems[photo.stem.casefold()] == 1 else photo.name}.png" for photo in photos]
+    return [out / f"{photo.stem if stems[photo.stem.casefold()] == 1 else photo.name}{ending}" for photo in photos]
 
 
 def list_files(output: Path, arguments: argparse.Namespace) -> dict[str, Path]:
@@ -179,11 +185,13 @@ def list_files(output: Path, arguments: argparse.Namespace) -> dict[str, Path]:
 def refuse_outputs(arguments: argparse.Namespace, photos: Sequence[Path], files: Sequence[dict[str, Path]]) -> None:
     """End with a usage error where OUT does not suit, or an output would replace an input or another output."""
     out, background = arguments.out, arguments.background
-    if out.suffix.lower() == ".png":
+    if out.suffix.lower() in WRITTEN:
         if len(photos) > 1:
             arguments.refuse(f"OUT: expected a folder for several photographs, got the one file {out}")
+        if arguments.webp and out.suffix.lower() != ".webp":
+            arguments.refuse(f"--webp: expected OUT to be a folder or to end in .webp, got {out}")
     elif os.path.isfile(out) or (out.suffix.lower() in READABLE and not os.path.isdir(out)):
-        arguments.refuse(f"OUT: expected a folder or a name ending in .png, got {out}")
+        arguments.refuse(f"OUT: expected a folder or a name ending in .png or .webp, got {out}")
     inputs = identify_files([*photos, *([background] if isinstance(background, str) else [])])
     for file, count in Counter(file for group in files for file in group.values()).items():
         if count > 1:

@@ -140,13 +140,8 @@ class HumanMatting:
         home: torch.device, seconds: dict[str, float],
     ) -> Generator[tuple[str, torch.Tensor], None, Report]:  # fmt: skip
         """Yield alpha and foreground, given the image on the device, also at the detail size; seconds go on being noted."""
-        detail_size = tuple(detail.shape[-2:])
         with self.measure(seconds, "matting"):
-            probabilities = resize(probabilities, detail_size)
-            alpha = fuse(probabilities, self.head(detail, probabilities))
-            half = tuple((length + 1) // 2 for length in detail_size)
-            small = resize_image(detail, half)
-            alpha = solve_alpha(small, resize(alpha, half).clamp(0, 1))
+            small, alpha = self.predict_alpha(detail, probabilities)
         with self.measure(seconds, "refinement"):
             alpha, refined_fraction = refine_alpha(image, alpha, detail=small)
         yield "alpha", alpha.to(home)
@@ -158,10 +153,27 @@ class HumanMatting:
             device=str(self.device),
             precision=str(self.precision).removeprefix("torch."),
             working_size=working_size,
-            detail_size=detail_size,
+            detail_size=tuple(detail.shape[-2:]),
             refined_fraction=refined_fraction,
             seconds=seconds,
         )
+
+    @torch.no_grad()
+    def predict_alpha(self, detail: torch.Tensor, probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return alpha at half the detail size, before the photograph's own pixels refine it: head, fusion, closed form.
+
+        Args:
+            detail: (1, 3, h, w) float32 in [0, 1], the photograph at its detail size, on the device.
+            probabilities: (1, 3, h', w') soft trimap, at any size.
+
+        Returns:
+            the photograph (1, 3, h / 2, w / 2) and its alpha (1, 1, h / 2, w / 2), float32 in [0, 1].
+        """
+        probabilities = resize(probabilities, tuple(detail.shape[-2:]))
+        alpha = fuse(probabilities, self.head(detail, probabilities))
+        half = tuple((length + 1) // 2 for length in detail.shape[-2:])
+        small = resize_image(detail, half)
+        return small, solve_alpha(small, resize(alpha, half).clamp(0, 1))
 
     def detail_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (h, w), the size at which the head sees a photograph: its own, or the head's side at most."""

@@ -230,6 +230,8 @@ def open_network(source: str, revision: str | None = None) -> nn.Module:
     from transformers import AutoModelForSemanticSegmentation  # seconds to import: only when a model is wanted
     from transformers.utils.hub import has_file, httpx
 
+    import shm.trimap_network  # noqa: F401 - makes our own architecture known to transformers
+
     revision = revision or "main"
     settings = {"revision": revision, "dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
     open_model = AutoModelForSemanticSegmentation.from_pretrained

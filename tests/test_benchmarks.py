@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import peers, quality, speed
+import shm
+from benchmarks import ablations, peers, quality, speed
 from shm.image_io import read_alpha, write_image
 from shm.matte import Report
 
@@ -220,11 +221,16 @@ def test_the_share_of_the_band_is_that_of_the_metric_whatever_the_strips(photogr
 def make_matting(seconds: list[float]) -> speed.Callable:
     """A made-up matting whose stages take the next of `seconds` at each call."""
 
-    def matting(image: torch.Tensor) -> SimpleNamespace:
-        report = Report("cpu", "bfloat16", (64, 64), (96, 96), 0.25, dict.fromkeys(speed.STAGES, seconds.pop(0)))
-        return SimpleNamespace(alpha=image[:, :1] / 255, report=report)
+    class Made:
+        def __call__(self, image: torch.Tensor) -> SimpleNamespace:
+            report = Report("cpu", "bfloat16", (64, 64), (96, 128), 0.25, dict.fromkeys(speed.STAGES, seconds.pop(0)))
+            return SimpleNamespace(alpha=image[:, :1] / 255, report=report, probabilities=None)
 
-    return matting
+        def predict_alpha(self, detail: torch.Tensor, probabilities: None) -> tuple[torch.Tensor, torch.Tensor]:
+            assert detail.shape[-2:] == (96, 128)
+            return detail, detail[:, :1]
+
+    return Made()
 
 
 def test_the_first_call_does_not_count_and_the_median_does() -> None:
@@ -272,3 +278,29 @@ def test_the_mean_alpha_of_pictures_without_people_is_measured_photo_by_photo(tm
         write_image(tmp_path / f"{name}.png", torch.full((1, 3, 6, 8), level))
     found = quality.measure_empty(lambda image: SimpleNamespace(alpha=image[:, :1] / 255), tmp_path)
     assert found == {"dark.png": 0.0, "gray.png": pytest.approx(0.4)}
+
+
+def test_every_change_changes_alpha(tmp_path) -> None:
+    image = shm.read_image(Path(__file__).parent / "pictures" / "long_hair.png")[..., ::2, ::2]
+    image = image + torch.randint(0, 9, image.shape, dtype=torch.uint8) // 2
+    alphas = {}
+    for name, change in ablations.CHANGES.items():
+        matting = shm.load(device="cpu", precision="float32")
+        change(matting)
+        alphas[name] = matting(image).alpha
+    shipped = alphas.pop("as shipped")
+    assert torch.equal(shipped, shm.load(device="cpu", precision="float32")(image).alpha)
+    assert all(not torch.equal(alpha, shipped) for alpha in alphas.values())
+
+
+def test_ablations_print_a_line_for_each_change(tmp_path, monkeypatch, capsys) -> None:
+    for folder in ("image", "alpha"):
+        (tmp_path / folder).mkdir()
+    for stem in "abc":
+        write_image(tmp_path / "image" / f"{stem}.png", make_ramp(40, 48))
+        write_image(tmp_path / "alpha" / f"{stem}.png", make_ramp(40, 48)[:, :1])
+    monkeypatch.setattr(sys, "argv", ["ablations", str(tmp_path), "--every", "2", "--only", "as shipped", "no head"])
+    ablations.main()
+    title, _, header, rule, *rows = capsys.readouterr().out.strip().splitlines()
+    assert title == "Over 2 photographs." and header.startswith("| change | SAD") and set(rule) == set("| -")
+    assert [row.split(" | ")[0] for row in rows] == ["| as shipped", "| no head"]

@@ -108,6 +108,17 @@ def test_a_folder_is_a_batch_and_equal_stems_keep_their_ending(folder, cutout) -
     assert list_files("out/deep") == sorted(f"{name}{end}.png" for name in names for end in ("", ".alpha"))
 
 
+def test_webp_holds_the_same_as_png(folder, cutout) -> None:
+    paint("a.png")
+    for arguments in (("-o", "one.webp"), ("-o", "out", "--webp", "--alpha"), ("-o", "out")):
+        assert cutout("a.png", *arguments, sees="unknown") == 0
+    assert list_files("out") == ["a.alpha.png", "a.png", "a.webp"]
+    for name in ("one.webp", "out/a.webp"):
+        with Image.open(name) as picture:
+            assert picture.format == "WEBP"
+        assert (read(name, "RGBA") == read("out/a.png", "RGBA")).all()
+
+
 def test_an_earlier_output_is_replaced(folder, cutout) -> None:
     paint("a.jpg")
     Path("out").mkdir()
@@ -243,8 +254,9 @@ def test_an_output_that_cannot_be_written_fails_alone(folder, cutout, capsys) ->
         ("in a.png -o one.png", "expected a folder for several"),
         ("in/b.jpg b.jpg -o out", "2 of them would be"),
         ("in -o out --alpha", "b.alpha.png"),
-        ("a.png -o b.jpg", "expected a folder or a name ending in .png"),
-        ("a.png -o cut.webp", "expected a folder or a name ending in .png"),
+        ("a.png -o b.jpg", "expected a folder or a name ending in .png or .webp"),
+        ("a.png b.jpg -o one.webp", "expected a folder for several"),
+        ("b.jpg -o one.png --webp", "expected OUT to be a folder or to end in .webp"),
         ("a.png -o out --background #12", "#rrggbb"),
         ("a.png -o out --device abacus", "abacus"),
         ("a.png", "-o"),

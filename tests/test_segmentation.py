@@ -22,6 +22,7 @@ from transformers.utils import logging
 
 from shm.matte import CheckpointError
 from shm.segmentation import PRESETS, Segmenter, SegmenterPreset, find_preset, silence_transformers, streamline
+from shm.trimap_network import TrimapNetwork, TrimapNetworkConfig
 
 VOC = ("background", "aeroplane", "person", "sofa")
 NETWORKS = {
@@ -130,9 +131,12 @@ def test_the_logits_of_several_scales_are_averaged() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 160)])
-def test_streamlined_is_the_same_in_fewer_passes(size) -> None:
+@pytest.mark.parametrize(
+    "network, config", [(MobileNetV2ForSemanticSegmentation, MobileNetV2Config), (TrimapNetwork, TrimapNetworkConfig)]
+)
+def test_streamlined_is_the_same_in_fewer_passes(network, config, size) -> None:
     torch.manual_seed(0)
-    plain = MobileNetV2ForSemanticSegmentation(MobileNetV2Config(depth_multiplier=0.35, output_stride=16)).eval()
+    plain = network(config(depth_multiplier=0.35, output_stride=16)).eval()
     for module in plain.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)

@@ -9,9 +9,9 @@ from PIL import Image
 
 from shm.cli import main
 from shm.matte import CheckpointError, ImageError
-from shm.matting import MattingHead
+from shm.matting import MattingConfig, MattingHead
 from shm.segmentation import Segmenter, open_network
-from shm.training import dataset, losses, train
+from shm.training import dataset, losses, networks, train
 
 SIDE = 96
 
@@ -71,7 +71,7 @@ def test_a_phased_convolution_is_the_dilated_one():
         dilated = torch.nn.Conv2d(6, 6, 3, dilation=dilation, groups=6)
         features = torch.randn(2, 6, *size)
         expected = dilated(features)
-        dilated.__class__ = train.PhasedConv
+        dilated.__class__ = networks.PhasedConv
         torch.testing.assert_close(dilated(features), expected)
 
 
@@ -149,17 +149,18 @@ def test_the_segmenter_keeps_what_the_model_knew(voc_folder):
     from transformers import MobileNetV2ForSemanticSegmentation
 
     old = MobileNetV2ForSemanticSegmentation.from_pretrained(voc_folder, output_stride=16).eval()
-    new = train.open_segmenter(str(voc_folder)).eval()
+    new = networks.open_segmenter(str(voc_folder)).eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         before, after = old(image).logits, new(image).logits
-    torch.testing.assert_close(after[:, :2], before[:, [0, 2]])
+    expected = torch.nn.functional.interpolate(before[:, [0, 2]], scale_factor=4, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(after[:, :2], expected)  # the decoder is finer, and corrects nothing yet
     assert [new.config.id2label[index] for index in range(3)] == ["background", "person", "unknown"]
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="expected a MobileNetV2 DeepLabV3"):
-        train.open_segmenter(str(tmp_path))
+        networks.open_segmenter(str(tmp_path))
 
 
 def test_an_empty_set_is_refused(tmp_path):
@@ -193,9 +194,18 @@ def test_what_cannot_be_trained_is_said_in_one_line(options, code, sentence, dat
     assert len(said) == 1 and said[0].startswith("error: ") and sentence in said[0]
 
 
-@pytest.mark.parametrize("stage", ["segmenter", "head"])
-def test_a_run_resumes_to_the_same_weights(stage, data_folder, voc_folder, tmp_path, monkeypatch):
-    init = ["--init", str(voc_folder)] if stage == "segmenter" else []
+@pytest.fixture(scope="module")
+def head_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("head")
+    MattingHead(MattingConfig(channels=(8, 8), last_channels=8)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("stage", ["segmenter", "head", "joint"])
+def test_a_run_resumes_to_the_same_weights(stage, data_folder, voc_folder, head_folder, tmp_path, monkeypatch):
+    init = {"segmenter": ["--init", str(voc_folder)], "head": []}.get(
+        stage, ["--init", str(head_folder), "--segmenter", str(voc_folder)]
+    )
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     assert train.run(arguments(stage, data_folder, whole, "--steps", "4", "--save-every", "4", *init)) == 0
 
@@ -219,11 +229,14 @@ def test_a_run_resumes_to_the_same_weights(stage, data_folder, voc_folder, tmp_p
 
     states = [torch.load(folder / "checkpoint.pt", weights_only=True)["average"] for folder in (whole, halves)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    folder = str(whole / stage)
-    opened = open_network(folder) if stage == "segmenter" else MattingHead.load(folder)
-    for name, tensor in opened.state_dict().items():
-        exported = states[0][name].half() if tensor.is_floating_point() else states[0][name]
-        assert torch.equal(tensor, exported.to(tensor.dtype)) and tensor.dtype != torch.float16
+    parts = ("segmenter", "head") if stage == "joint" else (stage,)
+    assert sorted(path.name for path in whole.iterdir() if path.is_dir()) == sorted(parts)
+    for part in parts:
+        opened = open_network(str(whole / part)) if part == "segmenter" else MattingHead.load(str(whole / part))
+        for name, tensor in opened.state_dict().items():
+            trained = states[0][f"{part}.{name}" if stage == "joint" else name]
+            exported = trained.half() if tensor.is_floating_point() else trained
+            assert torch.equal(tensor, exported.to(tensor.dtype)) and tensor.dtype != torch.float16
     (halves / "checkpoint.pt").write_bytes((whole / "checkpoint.pt").read_bytes()[:5000])
     with pytest.raises(CheckpointError, match="expected a checkpoint of this network"):
         train.run(arguments(stage, data_folder, halves, "--steps", "4", *init))
@@ -266,10 +279,31 @@ def test_the_segmenter_keeps_its_statistics_and_early_layers(make_trainer, voc_f
     kept = [name for name in after if "running_" in name or "conv_stem" in name or "mobilenet_v2.layer.1." in name]
     assert kept and all(torch.equal(before[name], after[name]) for name in kept)
     changed = {name for name in after if not torch.equal(before[name], after[name])}
-    assert changed == {f"segmentation_head.classifier.convolution.{part}" for part in ("weight", "bias")}  # in the warm-up
+    classifier, last = "segmentation_head.classifier.convolution.", "decoder.logits."
+    assert changed == {f"{layer}{part}" for layer in (classifier, last) for part in ("weight", "bias")}  # in the warm-up
     trainer.train_step()
     deeper = "segmentation_head.conv_aspp.convolution.weight"
     assert not torch.equal(before[deeper], after[deeper])
+
+
+def test_end_to_end_alpha_teaches_the_segmenter(make_trainer, voc_folder, head_folder, monkeypatch):
+    """Without the trimap's own loss the segmenter learns from what is wrong with alpha, and alpha gets better."""
+    monkeypatch.setattr(train, "TRIMAP_WEIGHT", 0.0)
+    trainer = make_trainer("joint", init=str(head_folder), segmenter=str(voc_folder), learning_rate=3e-3, batch=4)
+    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    seen = [trainer.train_step() for _ in range(40)]
+    assert np.mean(seen[-8:]) < 0.9 * np.mean(seen[:8])
+    after = trainer.network.state_dict()
+    for name in ("segmenter.decoder.deep.weight", "segmenter.mobilenet_v2.layer.8.expand_1x1.convolution.weight", "head.last.1.weight"):
+        assert not torch.equal(before[name], after[name])
+
+
+def test_of_labelled_photographs_only_the_trimap_counts_end_to_end(data):
+    batch = dataset.draw_joint_batch(np.random.default_rng(0), data, batch=5, side=SIDE)
+    assert batch["image"].shape == (5, 3, SIDE, SIDE) and batch["target"].shape == (5, SIDE, SIDE)
+    assert batch["alpha"].shape == (3, 1, SIDE, SIDE) and set(batch["target"][:3].unique().tolist()) <= {0, 1, 2}
+    solid = (batch["target"][:3, None] == 1)
+    assert solid.any() and (batch["alpha"][solid] > 0.98).all()
 
 
 def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):

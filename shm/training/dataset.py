@@ -188,6 +188,26 @@ def draw_segmenter_batch(rng: np.random.Generator, data: TrainingSet, *, batch: 
     return {"image": torch.cat(images), "target": torch.cat(targets)}
 
 
+def draw_joint_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int) -> dict[str, torch.Tensor]:
+    """Draw a batch for both networks: composites with people as photographs show them, then as many labelled photographs.
+
+    Returns:
+        image (B, 3, side, side); target (B, side, side) int64, as `edge_target` says; and of the composites alone foreground,
+        background (C, 3, side, side) and alpha (C, 1, side, side), float32. C is half of B, all of it without labelled photographs.
+    """
+    composites = (batch + 1) // 2 if data.photographs else batch
+    layers = (draw_layers(rng, data, 0.5) for _ in range(composites))
+    planes = [draw_composite(rng, wanted, data.backgrounds, side, whole=True) for wanted in layers]
+    images, alphas, foregrounds, backgrounds = (torch.cat(plane) for plane in zip(*planes))
+    targets = trimap_from_alpha((alphas * 1.04 - 0.02).clamp(0, 1), radius=EDGE_RADIUS).argmax(dim=1)
+    labelled = [draw_labelled(rng, data, side) for _ in range(batch - composites)]
+    known = {"alpha": alphas, "foreground": foregrounds, "background": backgrounds}
+    return known | {
+        "image": torch.cat([images, *(image for image, _ in labelled)]),
+        "target": torch.cat([targets, *(target for _, target in labelled)]),
+    }
+
+
 def draw_head_batch(
     rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int, segmenter: Segmenter | None = None
 ) -> dict[str, torch.Tensor]:

@@ -1,7 +1,8 @@
 """Training: one program for both networks, on any device, resumable, repeatable under a seed.
 
 Stage "segmenter" fine-tunes the three-class T-Net on labelled photographs and composites; stage "head" trains the matting head,
-in the place of the M-Net, on composites whose alpha is known (Chen et al., Semantic Human Matting, ACM MM 2018, section 4).
+in the place of the M-Net, on composites whose alpha is known; stage "joint" then trains the two end to end (Chen et al., Semantic
+Human Matting, ACM MM 2018, section 4).
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ from pickle import UnpicklingError
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from shm.matte import CheckpointError
-from shm.matting import MattingConfig, MattingHead, fuse
+from shm.matting import fuse
 from shm.pipeline import find_device, find_precision
-from shm.segmentation import Segmenter, silence_transformers
-from shm.training.dataset import TrainingSet, draw_head_batch, draw_segmenter_batch, read_set
+from shm.segmentation import Segmenter
+from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, draw_segmenter_batch, read_set
 from shm.training.losses import matting_loss, trimap_loss
+from shm.training.networks import NEW, open_network, save_network
 
 VALIDATION = 2**32
 """Batches of this number and after are for validation; training never comes so far."""
+
+TRIMAP_WEIGHT = 0.1
+"""Weight of the trimap's cross entropy beside the loss of alpha, end to end: ten times the paper's, as half of the pictures have
+nothing else."""
 
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
@@ -45,15 +50,16 @@ class TrainingConfig:
     """Everything that decides what a run does; written beside its weights.
 
     Attributes:
-        stage: "segmenter" or "head".
+        stage: "segmenter", "head" or "joint".
         data: folder of the training set.
         init: folder of the weights to start from; empty for a head that starts from random ones.
-        segmenter: preset or folder of the one whose trimaps the head learns from, beside drawn ones; empty for none.
+        segmenter: preset or folder of the one whose trimaps the head learns from, beside drawn ones, empty for none; in the stage
+            "joint" the folder of the one that learns with it.
         steps: optimizer steps in all.
         batch: pictures a step.
         side: of the training pictures, in pixels.
         learning_rate: at its highest; it falls to a hundredth along a cosine.
-        warmup: steps until it is reached; in these only the segmenter's classifier learns (Kumar et al., Fine-Tuning can Distort
+        warmup: steps until it is reached; in these only the segmenter's classifier and decoder learn (Kumar et al., Fine-Tuning can Distort
             Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
         ema: decay of the averaged weights, which are the ones that are exported.
         made_layers: layers made from labelled photographs before training starts.
@@ -83,8 +89,10 @@ class TrainingConfig:
         for name, smallest in SMALLEST.items():
             if not getattr(self, name) >= smallest:
                 raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
-        if self.segmenter and self.stage != "head":
-            raise ValueError(f"segmenter: expected none for the stage {self.stage}, got {self.segmenter}")
+        if self.segmenter and self.stage == "segmenter":
+            raise ValueError(f"segmenter: expected none for the stage segmenter, got {self.segmenter}")
+        if self.stage == "joint" and not (self.segmenter and self.init):
+            raise ValueError("expected --segmenter and --init, the head, for the stage joint, got one of them or none")
         if self.ema >= 1:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
         if self.stage == "segmenter" and not self.init:
@@ -93,78 +101,22 @@ class TrainingConfig:
             raise ValueError("precision: expected float32 or bfloat16, got float16")
 
 
-def open_network(config: TrainingConfig) -> nn.Module:
-    """Return the network that a stage trains, with its initial weights."""
-    if config.stage == "head":
-        return MattingHead.load(config.init) if config.init else MattingHead(MattingConfig())
-    return open_segmenter(config.init)
-
-
-def open_segmenter(folder: str) -> nn.Module:
-    """Open a DeepLabV3 as a T-Net: its classes become background, person and unknown, its output stride 16.
-
-    The classifier's rows for "background" and "person" are kept; "unknown" begins halfway between the two.
-
-    Raises:
-        CheckpointError: the folder holds no such model, or one without these labels.
-    """
-    from transformers import MobileNetV2ForSemanticSegmentation
-
-    classes = ("background", "person", "unknown")
-    try:
-        with silence_transformers():
-            network = MobileNetV2ForSemanticSegmentation.from_pretrained(
-                folder, output_stride=16, dtype=torch.float32, local_files_only=True
-            )
-    except (OSError, ValueError) as error:
-        raise CheckpointError("not_found", f"{folder}: expected a MobileNetV2 DeepLabV3, got: {error}") from error
-    for part in (network.mobilenet_v2.conv_stem, *network.mobilenet_v2.layer[:2]):  # half the cost, and nothing to relearn
-        part.requires_grad_(False)
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d) and layer.dilation != (1, 1) and layer.groups > 1:
-            layer.__class__ = PhasedConv
-    names = [network.config.id2label[index] for index in range(network.config.num_labels)]
-    if tuple(names) == classes:
-        return network
-    if not {"background", "person"} <= set(names):
-        raise CheckpointError("unknown_label", f"{folder}: expected labels background and person, got {', '.join(names)}")
-    head = network.segmentation_head
-    old = head.classifier.convolution
-    new = nn.Conv2d(old.in_channels, len(classes), old.kernel_size)
-    for tensor, source in ((new.weight, old.weight), (new.bias, old.bias)):
-        background, person = (source.detach()[names.index(name)] for name in classes[:2])
-        tensor.data = torch.stack([background, person, (background + person) / 2])
-    head.classifier.convolution = new
-    network.config.id2label = dict(enumerate(classes))
-    network.config.label2id = {name: index for index, name in enumerate(classes)}
-    nn.init.zeros_(network.mobilenet_v2.conv_1x1.convolution.weight)  # the classification branch; no segmentation uses it
-    return network
-
-
-class PhasedConv(nn.Conv2d):
-    """A dilated depthwise convolution as undilated ones over every d-th pixel: the same numbers, but a backward pass that is
-    three times as fast on CPUs."""
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return what `nn.Conv2d` returns for (B, C, H, W) features."""
-        step = self.dilation[0]
-        batch, channels, height, width = features.shape
-        padded = functional.pad(features, (0, -width % step, 0, -height % step))
-        phases = padded.unflatten(3, (-1, step)).unflatten(2, (-1, step)).permute(3, 5, 0, 1, 2, 4).flatten(0, 2)
-        phases = phases.contiguous(memory_format=torch.channels_last)
-        filtered = functional.conv2d(phases, self.weight, self.bias, groups=self.groups)
-        filtered = filtered.unflatten(0, (step, step, batch)).permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
-        lost = [span * (size - 1) for span, size in zip(self.dilation, self.kernel_size)]
-        return filtered[..., : height - lost[0], : width - lost[1]]
-
-
 def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: TrainingConfig) -> torch.Tensor:
     """Return the loss of a stage for a batch."""
     if config.stage == "segmenter":
         return trimap_loss(network(batch["image"] * 2 - 1).logits, batch["target"])
-    alpha_r = network(batch["image"], batch["probabilities"])
-    fused = fuse(batch["probabilities"], alpha_r)
-    unknown = batch["probabilities"][:, 2:]
+    if config.stage == "head":
+        return fused_loss(network(batch["image"], batch["probabilities"]), batch["probabilities"], batch)
+    logits, probabilities, alpha_r = network(batch["image"])
+    known = len(batch["alpha"])  # the composites come first; of the labelled photographs behind them nobody knows alpha
+    fused = fused_loss(alpha_r[:known], probabilities[:known], batch)
+    return fused + TRIMAP_WEIGHT * trimap_loss(logits, batch["target"])
+
+
+def fused_loss(alpha_r: torch.Tensor, probabilities: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return `matting_loss` of the head's opacity and the trimap (B, 3, H, W) that it is fused with."""
+    fused = fuse(probabilities, alpha_r)
+    unknown = probabilities[:, 2:].detach()  # the trimap is not to become small where alpha is hard
     return matting_loss(fused, alpha_r, batch["alpha"], unknown, batch["foreground"], batch["background"])
 
 
@@ -175,6 +127,8 @@ def draw_batch(
     rng = np.random.default_rng((config.seed, step))
     if config.stage == "segmenter":
         return draw_segmenter_batch(rng, data, batch=config.batch, side=config.side)
+    if config.stage == "joint":
+        return draw_joint_batch(rng, data, batch=config.batch, side=config.side)
     return draw_head_batch(rng, data, batch=config.batch, side=config.side, segmenter=segmenter)
 
 
@@ -208,12 +162,12 @@ class Trainer:
         self.device = find_device(config.device or None)
         self.precision = find_precision(config.precision or None, self.device)
         torch.manual_seed(config.seed)
-        self.segmenter = Segmenter.from_pretrained(config.segmenter) if config.segmenter else None
-        self.network = open_network(config).to(device=self.device, memory_format=torch.channels_last)
+        self.segmenter = Segmenter.from_pretrained(config.segmenter) if config.segmenter and config.stage == "head" else None
+        self.network = open_network(config.stage, config.init, config.segmenter).to(device=self.device, memory_format=torch.channels_last)
         self.network.train(config.stage == "head")  # DeepLab's folded batch norm must never be in training mode
         self.average = deepcopy(self.network).eval()
         learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
-        self.trunk = [weight for name, weight in learnt.items() if config.stage == "segmenter" and "classifier" not in name]
+        self.trunk = [weight for name, weight in learnt.items() if config.stage == "segmenter" and not name.startswith(NEW)]
         self.optimizer = torch.optim.AdamW(learnt.values(), lr=config.learning_rate, weight_decay=1e-4)
         self.step = 0
         self.pool, self.drawn = ThreadPoolExecutor(AHEAD), {}
@@ -244,8 +198,7 @@ class Trainer:
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
         os.replace(temporary, self.checkpoint)
-        with silence_transformers():
-            deepcopy(self.average).half().save_pretrained(self.out / self.config.stage)
+        save_network(self.average, self.config.stage, self.out)
 
     def train_step(self) -> float:
         """Take one step and return its loss.
@@ -290,7 +243,7 @@ class Trainer:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of the configuration."""
-    parser.add_argument("stage", choices=("segmenter", "head"), help="which network to train")
+    parser.add_argument("stage", choices=("segmenter", "head", "joint"), help="which network to train, or both")
     parser.add_argument("data", help="folder of the training set, laid out as shm/training/dataset.py says")
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder for checkpoint and weights; resumed if present")
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (default: %(default)s)")
@@ -314,7 +267,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     arguments.out.mkdir(parents=True, exist_ok=True)
     data = read_set(Path(config.data), seed=config.seed, made_layers=config.made_layers)
-    if config.stage == "head" and not (data.layers or data.cutouts):
+    if config.stage != "segmenter" and not (data.layers or data.cutouts):
         raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the head; got neither")
     sizes = f"{len(data.photographs)} labelled, {len(data.layers)} layers, "
     sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds"

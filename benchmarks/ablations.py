@@ -1,0 +1,119 @@
+"""What each part of the embedded pipeline is worth: errors with one thing changed at a time, as a Markdown table.
+
+python -m benchmarks.ablations PAIRS --every 2
+
+PAIRS is laid out as for benchmarks.quality.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from shm.evaluation import average_scores, find_pairs, format_table, score_pair
+from shm.filters import resize
+from shm.matting import MattingHead, fuse
+from shm.pipeline import HumanMatting
+from shm.segmentation import MODELS, PRESETS, Segmenter
+
+Change = Callable[[HumanMatting], None]
+
+
+def see_at(side: int, scales: tuple[float, ...] = PRESETS["embedded"].scales) -> Change:
+    """Let the segmenter see photographs at another size, or at other sizes at once."""
+
+    def change(matting: HumanMatting) -> None:
+        matting.segmenter.preset = replace(matting.segmenter.preset, side=side, scales=scales)
+
+    return change
+
+
+def sharpen(factor: float) -> Change:
+    """Multiply the segmenter's logits by another factor."""
+
+    def change(matting: HumanMatting) -> None:
+        matting.segmenter.preset = replace(matting.segmenter.preset, sharpness=factor)
+
+    return change
+
+
+def look_at(side: int) -> Change:
+    """Let the head see photographs at another size."""
+
+    def change(matting: HumanMatting) -> None:
+        matting.head.config = replace(matting.head.config, side=side)
+
+    return change
+
+
+def leave_out_decoder(matting: HumanMatting) -> None:
+    """Leave the logits as coarse as DeepLabV3's."""
+    matting.segmenter.network.decoder.logits.weight.data.zero_()
+    matting.segmenter.network.decoder.logits.bias.data.zero_()
+
+
+def leave_out_head(matting: HumanMatting) -> None:
+    """Take half for the opacity of what is unknown."""
+    matting.head.forward = lambda image, probabilities: torch.full_like(image[:, :1], 0.5)
+
+
+def leave_out_closed_form(matting: HumanMatting) -> None:
+    """Keep the head's alpha, made smaller."""
+
+    def predict_alpha(detail: torch.Tensor, probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        enlarged = resize(probabilities, tuple(detail.shape[-2:]))
+        alpha = fuse(enlarged, matting.head(detail, enlarged))
+        return detail, alpha
+
+    matting.predict_alpha = predict_alpha
+
+
+def mirror_too(matting: HumanMatting) -> None:
+    """Average the probabilities of the photograph and of its mirror image."""
+    forward = matting.segmenter.forward
+    matting.segmenter.forward = lambda image: (forward(image) + forward(image.flip(-1)).flip(-1)) / 2
+
+
+CHANGES: dict[str, Change] = {
+    "as shipped": lambda matting: None,
+    "segmenter sees 768 alone": see_at(768, (1.0,)),
+    "segmenter sees 384 alone": see_at(384, (1.0,)),
+    "segmenter sees 640 and 320": see_at(640),
+    "segmenter sees 1024 and 512": see_at(1024),
+    "segmenter sees the mirror image too": mirror_too,
+    "segmenter without its decoder": leave_out_decoder,
+    "logits as they are": sharpen(1.0),
+    "head sees 768": look_at(768),
+    "head sees 512": look_at(512),
+    "no head": leave_out_head,
+    "no closed form": leave_out_closed_form,
+}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__.splitlines()[0])
+    parser.add_argument("pairs", type=Path)
+    parser.add_argument("--every", type=int, default=1, help="measure on every N-th pair only (default: 1)")
+    parser.add_argument("--only", nargs="+", choices=CHANGES, metavar="CHANGE", help="some of the changes")
+    parser.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
+    arguments = parser.parse_args()
+    if arguments.every < 1:
+        parser.error(f"--every: expected at least 1, got {arguments.every}")
+    pairs, means = find_pairs(arguments.pairs)[:: arguments.every], []
+    for name in arguments.only or CHANGES:
+        matting = HumanMatting(
+            Segmenter.from_pretrained("embedded"), MattingHead.load(str(MODELS / "head")), device=arguments.device
+        )
+        CHANGES[name](matting)
+        means.append(replace(average_scores([score_pair(matting, *pair) for pair in pairs]), name=name))
+    lines = format_table(means, per_photo=True).replace("| photo |", "| change |", 1).splitlines()
+    print(f"Over {len(pairs)} photographs.\n", *lines[:-1], sep="\n")
+
+
+if __name__ == "__main__":
+    main()

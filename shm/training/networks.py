@@ -1,0 +1,126 @@
+"""The networks that training begins with, and what it leaves behind."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from shm.matte import CheckpointError
+from shm.matting import MattingConfig, MattingHead
+from shm.segmentation import PRESETS, silence_transformers
+
+NEW = ("segmentation_head.classifier", "decoder")
+"""Parts of the segmenter that may begin untrained: during the warm-up they learn alone."""
+
+
+class EndToEnd(nn.Module):
+    """Both networks in a row, so that what is wrong with alpha reaches the segmenter as well.
+
+    Args:
+        segmenter: image in [-1, 1] to logits of background, person, unknown.
+        head: image and probabilities to alpha_r.
+    """
+
+    def __init__(self, segmenter: nn.Module, head: MattingHead) -> None:
+        super().__init__()
+        self.segmenter, self.head = segmenter, head
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return logits (B, 3, h, w), probabilities (B, 3, H, W) and alpha_r (B, 1, H, W) for images (B, 3, H, W) in [0, 1]."""
+        logits = self.segmenter(image * 2 - 1).logits.float()
+        enlarged = functional.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=False)
+        probabilities = (PRESETS["embedded"].sharpness * enlarged).softmax(dim=1)
+        return logits, probabilities, self.head(image, probabilities)
+
+
+def open_network(stage: str, init: str, segmenter: str) -> nn.Module:
+    """Return the network that a stage trains, with its initial weights; the arguments are those of `TrainingConfig`.
+
+    Raises:
+        CheckpointError: weights that cannot be found, opened or understood.
+    """
+    if stage == "segmenter":
+        return open_segmenter(init)
+    head = MattingHead.load(init) if init else MattingHead(MattingConfig())
+    return head if stage == "head" else EndToEnd(open_segmenter(segmenter), head)
+
+
+def save_network(network: nn.Module, stage: str, folder: Path) -> None:
+    """Write what a stage trained, in float16, each network into a folder of its own that is laid out as a hub repository."""
+    parts = dict(network.named_children()) if stage == "joint" else {stage: network}
+    with silence_transformers():
+        for name, part in parts.items():
+            deepcopy(part).half().save_pretrained(folder / name)
+
+
+def open_segmenter(folder: str) -> nn.Module:
+    """Open a DeepLabV3 as a T-Net: its classes become background, person and unknown, its output stride 16.
+
+    The classifier's rows for "background" and "person" are kept; "unknown" begins halfway between the two. A decoder is added
+    where there is none; at first it corrects nothing.
+
+    Raises:
+        CheckpointError: the folder holds no such model, or one without these labels.
+    """
+    from shm.trimap_network import TrimapNetwork
+
+    classes = ("background", "person", "unknown")
+    try:
+        with silence_transformers():
+            network, loaded = TrimapNetwork.from_pretrained(
+                folder, output_stride=16, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
+    except (OSError, ValueError) as error:
+        raise CheckpointError("not_found", f"{folder}: expected a MobileNetV2 DeepLabV3, got: {error}") from error
+    for part in (network.mobilenet_v2.conv_stem, *network.mobilenet_v2.layer[:2]):  # half the cost, and nothing to relearn
+        part.requires_grad_(False)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.dilation != (1, 1) and layer.groups > 1:
+            layer.__class__ = PhasedConv
+    names = [network.config.id2label[index] for index in range(network.config.num_labels)]
+    if tuple(names) != classes:
+        replace_classifier(network, names, classes, folder)
+    if any(name.startswith("decoder") for name in loaded["missing_keys"]):
+        network.add_decoder()
+    return network
+
+
+def replace_classifier(network: nn.Module, names: list[str], classes: tuple[str, str, str], folder: str) -> None:
+    """Give a DeepLabV3 the classes background, person and unknown.
+
+    Raises:
+        CheckpointError: code "unknown_label", it lacks background or person.
+    """
+    if not {"background", "person"} <= set(names):
+        raise CheckpointError("unknown_label", f"{folder}: expected labels background and person, got {', '.join(names)}")
+    head = network.segmentation_head
+    old = head.classifier.convolution
+    new = nn.Conv2d(old.in_channels, len(classes), old.kernel_size)
+    for tensor, source in ((new.weight, old.weight), (new.bias, old.bias)):
+        background, person = (source.detach()[names.index(name)] for name in classes[:2])
+        tensor.data = torch.stack([background, person, (background + person) / 2])
+    head.classifier.convolution = new
+    network.config.id2label = dict(enumerate(classes))
+    network.config.label2id = {name: index for index, name in enumerate(classes)}
+    nn.init.zeros_(network.mobilenet_v2.conv_1x1.convolution.weight)  # the classification branch; no segmentation uses it
+
+
+class PhasedConv(nn.Conv2d):
+    """A dilated depthwise convolution as undilated ones over every d-th pixel: the same numbers, but a backward pass that is
+    three times as fast on CPUs."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return what `nn.Conv2d` returns for (B, C, H, W) features."""
+        step = self.dilation[0]
+        batch, channels, height, width = features.shape
+        padded = functional.pad(features, (0, -width % step, 0, -height % step))
+        phases = padded.unflatten(3, (-1, step)).unflatten(2, (-1, step)).permute(3, 5, 0, 1, 2, 4).flatten(0, 2)
+        phases = phases.contiguous(memory_format=torch.channels_last)
+        filtered = functional.conv2d(phases, self.weight, self.bias, groups=self.groups)
+        filtered = filtered.unflatten(0, (step, step, batch)).permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
+        lost = [span * (size - 1) for span, size in zip(self.dilation, self.kernel_size)]
+        return filtered[..., : height - lost[0], : width - lost[1]]

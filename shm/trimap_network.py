@@ -1,0 +1,90 @@
+"""The network of the T-Net: DeepLabV3 with a decoder, whose logits are four times as fine as those of DeepLabV3 alone.
+
+Source: Chen, Zhu, Papandreou, Schroff and Adam, Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation, ECCV
+2018 (DeepLabV3+), with a decoder of our own that works on what the backbone saw at a quarter and an eighth of the input's size. Importing this
+module makes it known to `AutoModelForSemanticSegmentation`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForSemanticSegmentation, MobileNetV2Config, MobileNetV2ForSemanticSegmentation
+from transformers.modeling_outputs import SemanticSegmenterOutput
+
+QUARTER, EIGHTH = 1, 4
+"""The backbone's layers whose output is the last at these sizes of the input."""
+
+
+class TrimapNetworkConfig(MobileNetV2Config):
+    """Shape of a `TrimapNetwork`.
+
+    Args:
+        decoder_channels: feature channels of the decoder.
+    """
+
+    model_type = "shm_trimap_network"
+
+    def __init__(self, decoder_channels: int = 32, **settings: object) -> None:
+        super().__init__(**settings)
+        self.decoder_channels = decoder_channels
+
+
+class Decoder(nn.Module):
+    """Corrects coarse logits by what the backbone saw at a quarter and an eighth of the input's size; a new one corrects nothing.
+
+    Args:
+        deep, eighth, quarter: channels of the backbone's features at the deepest level and at these sizes.
+        channels: of its own features.
+        classes: of the logits.
+    """
+
+    def __init__(self, deep: int, eighth: int, quarter: int, *, channels: int, classes: int) -> None:
+        super().__init__()
+        self.deep = nn.Conv2d(deep, channels, 1)
+        self.eighth = nn.Conv2d(channels + classes + eighth, channels, 3, padding=1)
+        self.quarter = nn.Conv2d(channels + quarter, channels, 3, padding=1)
+        self.logits = nn.Conv2d(channels, classes, 3, padding=1)
+        nn.init.zeros_(self.logits.weight)
+        nn.init.zeros_(self.logits.bias)
+
+    def forward(
+        self, logits: torch.Tensor, deep: torch.Tensor, eighth: torch.Tensor, quarter: torch.Tensor
+    ) -> torch.Tensor:
+        """Return logits (B, K, h, w) at the size of `quarter` for (B, K, h', w') at the size of `deep`."""
+        features = torch.cat([functional.relu(self.deep(deep)), logits], dim=1)
+        features = functional.relu(self.eighth(torch.cat([enlarge(features, eighth), eighth], dim=1)))
+        features = functional.relu(self.quarter(torch.cat([enlarge(features, quarter), quarter], dim=1)))
+        return enlarge(logits, quarter) + self.logits(features)
+
+
+class TrimapNetwork(MobileNetV2ForSemanticSegmentation):
+    """DeepLabV3 over MobileNetV2, and a decoder."""
+
+    config_class = TrimapNetworkConfig
+
+    def __init__(self, config: TrimapNetworkConfig) -> None:
+        super().__init__(config)
+        self.add_decoder()
+
+    def add_decoder(self) -> None:
+        """Put a new decoder, for the config's labels, in the place of the one there is."""
+        layers = self.mobilenet_v2.layer
+        widths = [layers[index].reduce_1x1.convolution.out_channels for index in (-1, EIGHTH, QUARTER)]
+        self.decoder = Decoder(*widths, channels=self.config.decoder_channels, classes=self.config.num_labels)
+
+    def forward(self, pixel_values: torch.Tensor) -> SemanticSegmenterOutput:
+        """Return logits (B, K, h / 4, w / 4) for pixel_values (B, 3, h, w)."""
+        levels = self.mobilenet_v2(pixel_values, output_hidden_states=True).hidden_states
+        coarse = self.segmentation_head(levels[-1])
+        return SemanticSegmenterOutput(logits=self.decoder(coarse, levels[-1], levels[EIGHTH], levels[QUARTER]))
+
+
+def enlarge(features: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return features (B, C, h, w) at the height and width of others, bilinearly."""
+    return functional.interpolate(features, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+AutoConfig.register(TrimapNetworkConfig.model_type, TrimapNetworkConfig)
+AutoModelForSemanticSegmentation.register(TrimapNetworkConfig, TrimapNetwork)

@@ -1,0 +1,44 @@
+"""The T-Net's network: the decoder is finer than DeepLabV3, corrects nothing when new, and is opened like any other model."""
+
+import pytest
+import torch
+from torch.nn import functional
+from transformers import AutoModelForSemanticSegmentation, MobileNetV2ForSemanticSegmentation
+
+from shm.segmentation import open_network
+from shm.trimap_network import TrimapNetwork, TrimapNetworkConfig
+
+
+@pytest.fixture
+def network() -> TrimapNetwork:
+    torch.manual_seed(0)
+    names = {0: "background", 1: "person", 2: "unknown"}
+    labels = {name: index for index, name in names.items()}
+    return TrimapNetwork(TrimapNetworkConfig(decoder_channels=8, depth_multiplier=0.35, output_stride=16, id2label=names, label2id=labels)).eval()
+
+
+@torch.no_grad()
+def test_a_new_decoder_corrects_nothing_and_a_trained_one_sees_four_times_as_fine(network) -> None:
+    coarse = MobileNetV2ForSemanticSegmentation(network.config).eval()
+    coarse.load_state_dict({name: value for name, value in network.state_dict().items() if not name.startswith("decoder")})
+    image = torch.randn(1, 3, 64, 96)
+    logits = coarse(image).logits
+    assert logits.shape == (1, 3, 4, 6)
+    torch.testing.assert_close(
+        network(image).logits, functional.interpolate(logits, size=(16, 24), mode="bilinear", align_corners=False)
+    )
+    torch.nn.init.normal_(network.decoder.logits.weight)
+    moved = image.clone()
+    moved[..., 30:34, 46:50] += 1.0
+    difference = (network(moved).logits - network(image).logits).abs().amax(dim=1)[0]
+    assert difference.amax() == difference[6:10, 10:14].amax() > 0
+
+
+def test_the_automatic_class_opens_what_was_saved(network, tmp_path) -> None:
+    torch.nn.init.normal_(network.decoder.logits.weight)
+    network.save_pretrained(tmp_path)
+    image = torch.randn(1, 3, 64, 64)
+    for opened in (open_network(str(tmp_path)), AutoModelForSemanticSegmentation.from_pretrained(tmp_path)):
+        assert type(opened) is TrimapNetwork and opened.config.decoder_channels == 8
+        with torch.no_grad():
+            torch.testing.assert_close(opened.eval()(image).logits, network(image).logits)
