@@ -1,4 +1,5 @@
-"""The network of the T-Net: DeepLabV3 with a decoder, whose logits are four times as fine as those of DeepLabV3 alone.
+"""The network of the T-Net: DeepLabV3 with a decoder, whose logits are four times as fine as those of DeepLabV3 alone, and with a
+sense of whether anybody is there at all.
 
 Source: Chen, Zhu, Papandreou, Schroff and Adam, Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation, ECCV
 2018 (DeepLabV3+), with a decoder of our own that works on what the backbone saw at a quarter and an eighth of the input's size. Importing this
@@ -59,26 +60,58 @@ class Decoder(nn.Module):
         return enlarge(logits, quarter) + self.logits(features)
 
 
+class Presence(nn.Module):
+    """Says by the picture as a whole whether anybody is there; a new one says yes.
+
+    What fills the frame, such as fruit or an animal seen close up, may look like skin and hair at every place and yet not be a
+    person as a whole.
+
+    Args:
+        deep: channels of the backbone's features at the deepest level.
+        channels: of its own features.
+    """
+
+    def __init__(self, deep: int, *, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(2 * deep)
+        self.hidden = nn.Linear(2 * deep, channels)
+        self.logit = nn.Linear(channels, 1)
+        nn.init.zeros_(self.logit.weight)
+        nn.init.constant_(self.logit.bias, 3.0)
+
+    def forward(self, deep: torch.Tensor) -> torch.Tensor:
+        """Return (B, 1, 1, 1), the logit of somebody being there, for features (B, C, h, w): their means and maxima decide."""
+        pooled = torch.cat([deep.mean(dim=(2, 3)), deep.amax(dim=(2, 3))], dim=1)
+        return self.logit(functional.relu(self.hidden(self.norm(pooled))))[..., None, None]
+
+
 class TrimapNetwork(MobileNetV2ForSemanticSegmentation):
-    """DeepLabV3 over MobileNetV2, and a decoder."""
+    """DeepLabV3 over MobileNetV2, with a decoder and a presence.
+
+    Where nobody is there, the logit of the first class, background, rises everywhere.
+    """
 
     config_class = TrimapNetworkConfig
 
     def __init__(self, config: TrimapNetworkConfig) -> None:
         super().__init__(config)
-        self.add_decoder()
+        self.add_parts()
 
-    def add_decoder(self) -> None:
-        """Put a new decoder, for the config's labels, in the place of the one there is."""
-        layers = self.mobilenet_v2.layer
+    def add_parts(self, *names: str) -> None:
+        """Put a new decoder and a new presence, or one of them, for the config's labels, in the place of what there is."""
+        layers, channels = self.mobilenet_v2.layer, self.config.decoder_channels
         widths = [layers[index].reduce_1x1.convolution.out_channels for index in (-1, EIGHTH, QUARTER)]
-        self.decoder = Decoder(*widths, channels=self.config.decoder_channels, classes=self.config.num_labels)
+        if not names or "decoder" in names:
+            self.decoder = Decoder(*widths, channels=channels, classes=self.config.num_labels)
+        if not names or "presence" in names:
+            self.presence = Presence(widths[0], channels=channels)
 
     def forward(self, pixel_values: torch.Tensor) -> SemanticSegmenterOutput:
         """Return logits (B, K, h / 4, w / 4) for pixel_values (B, 3, h, w)."""
         levels = self.mobilenet_v2(pixel_values, output_hidden_states=True).hidden_states
-        coarse = self.segmentation_head(levels[-1])
-        return SemanticSegmenterOutput(logits=self.decoder(coarse, levels[-1], levels[EIGHTH], levels[QUARTER]))
+        logits = self.decoder(self.segmentation_head(levels[-1]), levels[-1], levels[EIGHTH], levels[QUARTER])
+        absence = functional.softplus(-self.presence(levels[-1]))
+        return SemanticSegmenterOutput(logits=torch.cat([logits[:, :1] + absence, logits[:, 1:]], dim=1))
 
 
 def enlarge(features: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -27,7 +27,7 @@ def test_one_teacher_alone_teaches_nothing(salient, selfie, semantic, expected) 
 def test_a_mask_needs_one_witness_inside_and_none_outside() -> None:
     mask = np.zeros((10, 20), bool)
     mask[:, :10] = True
-    witness = np.broadcast_to([0.0, 0.0, 0.5], (10, 20, 3))
+    witness = np.broadcast_to([0.3, 0.0, 0.5], (10, 20, 3))
     assert (agree(witness, mask) == np.where(mask, PERSON, DOUBT)).all()
     assert (agree(0 * witness, mask) == np.where(mask, DOUBT, BACKGROUND)).all()
 
@@ -38,6 +38,18 @@ def test_away_from_the_person_two_teachers_outvote_the_third() -> None:
     opinions[:, 40:, 0] = 1  # a sofa that the person sits on
     label = agree(opinions)
     assert (label[:, :40] == PERSON).all() and (label[:, 40:45] == DOUBT).all() and (label[:, 47:] == BACKGROUND).all()
+
+
+def test_near_the_person_the_coarse_teacher_is_not_asked() -> None:
+    opinions = np.ones((100, 100, 3))
+    opinions[:, 60:] = 0
+    opinions[40:50, 30:36, :2] = 0  # a gap under an arm
+    opinions[10:20, 90:, 2] = 1  # somebody whom only the coarse teacher sees
+    for mask in (None, opinions[..., 0] > 0.5):
+        label = agree(opinions, mask)
+        assert (label[40:50, 30:36] == BACKGROUND).all() and (label[:40, :60] == PERSON).all()
+        assert (label[30:, 60:] == BACKGROUND).all()
+    assert (agree(opinions[:, :60] * 0.5)[40:50, 30:36] == DOUBT).all()  # without a person nearby there is no gap
 
 
 def test_specks_are_no_people() -> None:

@@ -154,7 +154,7 @@ def test_the_segmenter_keeps_what_the_model_knew(voc_folder):
     with torch.no_grad():
         before, after = old(image).logits, new(image).logits
     expected = torch.nn.functional.interpolate(before[:, [0, 2]], scale_factor=4, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(after[:, :2], expected)  # the decoder is finer, and corrects nothing yet
+    torch.testing.assert_close(after[:, :2], expected, atol=0.06, rtol=0)  # decoder and presence correct next to nothing yet
     assert [new.config.id2label[index] for index in range(3)] == ["background", "person", "unknown"]
 
 
@@ -279,8 +279,7 @@ def test_the_segmenter_keeps_its_statistics_and_early_layers(make_trainer, voc_f
     kept = [name for name in after if "running_" in name or "conv_stem" in name or "mobilenet_v2.layer.1." in name]
     assert kept and all(torch.equal(before[name], after[name]) for name in kept)
     changed = {name for name in after if not torch.equal(before[name], after[name])}
-    classifier, last = "segmentation_head.classifier.convolution.", "decoder.logits."
-    assert changed == {f"{layer}{part}" for layer in (classifier, last) for part in ("weight", "bias")}  # in the warm-up
+    assert changed and all(name.startswith(networks.NEW) for name in changed)  # in the warm-up
     trainer.train_step()
     deeper = "segmentation_head.conv_aspp.convolution.weight"
     assert not torch.equal(before[deeper], after[deeper])

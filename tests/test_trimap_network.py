@@ -6,7 +6,7 @@ from torch.nn import functional
 from transformers import AutoModelForSemanticSegmentation, MobileNetV2ForSemanticSegmentation
 
 from shm.segmentation import open_network
-from shm.trimap_network import TrimapNetwork, TrimapNetworkConfig
+from shm.trimap_network import Presence, TrimapNetwork, TrimapNetworkConfig
 
 
 @pytest.fixture
@@ -20,10 +20,11 @@ def network() -> TrimapNetwork:
 @torch.no_grad()
 def test_a_new_decoder_corrects_nothing_and_a_trained_one_sees_four_times_as_fine(network) -> None:
     coarse = MobileNetV2ForSemanticSegmentation(network.config).eval()
-    coarse.load_state_dict({name: value for name, value in network.state_dict().items() if not name.startswith("decoder")})
+    coarse.load_state_dict({name: value for name, value in network.state_dict().items() if not name.startswith(("decoder", "presence"))})
     image = torch.randn(1, 3, 64, 96)
     logits = coarse(image).logits
     assert logits.shape == (1, 3, 4, 6)
+    network.presence.logit.bias.fill_(30.0)
     torch.testing.assert_close(
         network(image).logits, functional.interpolate(logits, size=(16, 24), mode="bilinear", align_corners=False)
     )
@@ -32,6 +33,29 @@ def test_a_new_decoder_corrects_nothing_and_a_trained_one_sees_four_times_as_fin
     moved[..., 30:34, 46:50] += 1.0
     difference = (network(moved).logits - network(image).logits).abs().amax(dim=1)[0]
     assert difference.amax() == difference[6:10, 10:14].amax() > 0
+
+
+@torch.no_grad()
+def test_where_nobody_is_there_the_background_rises_everywhere(network) -> None:
+    image = torch.randn(2, 3, 64, 64)
+    before = network(image).logits
+    network.presence.logit.bias.fill_(-9.0)
+    after = network(image).logits
+    torch.testing.assert_close(after[:, 1:], before[:, 1:])
+    rise = (after - before)[:, 0]
+    torch.testing.assert_close(rise, torch.full_like(rise, 9.0), atol=0.1, rtol=0)
+
+
+@torch.no_grad()
+def test_presence_is_a_matter_of_the_whole_picture() -> None:
+    presence, features = Presence(16, channels=8), torch.randn(2, 16, 4, 5)
+    torch.testing.assert_close(presence(features), torch.full((2, 1, 1, 1), 3.0))
+    torch.nn.init.normal_(presence.logit.weight)
+    said = presence(features)
+    assert (said[0] - said[1]).abs() > 1e-4
+    torch.testing.assert_close(presence(features.flip(2, 3)), said)  # wherever it is
+    features[0, :, 2, 3] += 9.0
+    assert (presence(features)[0] - said[0]).abs() > 1e-4  # a single place is enough
 
 
 def test_the_automatic_class_opens_what_was_saved(network, tmp_path) -> None:

@@ -33,7 +33,7 @@ LAYER_SIDE = 640
 
 Dressing = Callable[[np.random.Generator, np.ndarray, Outline], np.ndarray]
 
-RARE_BELOW: tuple[tuple[Dressing, float], ...] = ((cut_gap, 0.06), (cut_lace, 0.03), (add_fringe, 0.03), (add_collar, 0.04))
+RARE_BELOW: tuple[tuple[Dressing, float], ...] = ((cut_gap, 0.15), (cut_lace, 0.03), (add_fringe, 0.03), (add_collar, 0.04))
 """What is under the hair of made layers, and how often."""
 
 RARE_ABOVE: tuple[tuple[Dressing, float], ...] = ((add_beard, 0.04), (add_braid, 0.05), (add_glasses, 0.03), (add_veil, 0.03))

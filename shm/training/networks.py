@@ -9,16 +9,23 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from shm.filters import resize
 from shm.matte import CheckpointError
 from shm.matting import MattingConfig, MattingHead
 from shm.segmentation import PRESETS, silence_transformers
 
-NEW = ("segmentation_head.classifier", "decoder")
+NEW = ("segmentation_head.classifier", "decoder", "presence")
 """Parts of the segmenter that may begin untrained: during the warm-up they learn alone."""
+
+
+SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
+"""Size at which the segmenter sees a photograph, relative to the head."""
 
 
 class EndToEnd(nn.Module):
     """Both networks in a row, so that what is wrong with alpha reaches the segmenter as well.
+
+    As in the pipeline, the segmenter sees pictures at three quarters of the head's size.
 
     Args:
         segmenter: image in [-1, 1] to logits of background, person, unknown.
@@ -29,12 +36,22 @@ class EndToEnd(nn.Module):
         super().__init__()
         self.segmenter, self.head = segmenter, head
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return logits (B, 3, h, w), probabilities (B, 3, H, W) and alpha_r (B, 1, H, W) for images (B, 3, H, W) in [0, 1]."""
-        logits = self.segmenter(image * 2 - 1).logits.float()
-        enlarged = functional.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=False)
+    def forward(self, image: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return what both say of a batch.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1].
+            count: how many of the first pictures go on to the head.
+
+        Returns:
+            logits (B, 3, h, w), and of the first pictures the probabilities (count, 3, H, W) and alpha_r (count, 1, H, W).
+        """
+        small = resize(image, [round(SEEN_FRACTION * length) for length in image.shape[-2:]])
+        logits = self.segmenter(small * 2 - 1).logits.float()
+        size = image.shape[-2:]
+        enlarged = functional.interpolate(logits[:count], size=size, mode="bilinear", align_corners=False)
         probabilities = (PRESETS["embedded"].sharpness * enlarged).softmax(dim=1)
-        return logits, probabilities, self.head(image, probabilities)
+        return logits, probabilities, self.head(image[:count], probabilities)
 
 
 def open_network(stage: str, init: str, segmenter: str) -> nn.Module:
@@ -60,8 +77,8 @@ def save_network(network: nn.Module, stage: str, folder: Path) -> None:
 def open_segmenter(folder: str) -> nn.Module:
     """Open a DeepLabV3 as a T-Net: its classes become background, person and unknown, its output stride 16.
 
-    The classifier's rows for "background" and "person" are kept; "unknown" begins halfway between the two. A decoder is added
-    where there is none; at first it corrects nothing.
+    The classifier's rows for "background" and "person" are kept; "unknown" begins halfway between the two. A decoder and a
+    presence are added where there are none; at first they correct next to nothing.
 
     Raises:
         CheckpointError: the folder holds no such model, or one without these labels.
@@ -84,8 +101,9 @@ def open_segmenter(folder: str) -> nn.Module:
     names = [network.config.id2label[index] for index in range(network.config.num_labels)]
     if tuple(names) != classes:
         replace_classifier(network, names, classes, folder)
-    if any(name.startswith("decoder") for name in loaded["missing_keys"]):
-        network.add_decoder()
+    missing = {name.partition(".")[0] for name in loaded["missing_keys"]} | ({"decoder"} if tuple(names) != classes else set())
+    if missing:
+        network.add_parts(*missing)
     return network
 
 
