@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 
-from shm.evaluation import average_scores, find_pairs, format_table, score_pair
-from shm.filters import resize
-from shm.matting import MattingHead, fuse
-from shm.pipeline import HumanMatting
-from shm.segmentation import MODELS, PRESETS, Segmenter
+from benchmarks.quality import format_means
+from shm.evaluation import average_scores, find_pairs, score_pair
+from shm.filters import resize, resize_image
+from shm.matting import fuse
+from shm.pipeline import HumanMatting, load
+from shm.segmentation import PRESETS
 
 Change = Callable[[HumanMatting], None]
 
@@ -56,18 +57,25 @@ def leave_out_decoder(matting: HumanMatting) -> None:
     matting.segmenter.network.decoder.logits.bias.data.zero_()
 
 
+def leave_out_presence(matting: HumanMatting) -> None:
+    """Take it that somebody is there."""
+    matting.segmenter.network.presence.logit.weight.data.zero_()
+    matting.segmenter.network.presence.logit.bias.data.fill_(30.0)
+
+
 def leave_out_head(matting: HumanMatting) -> None:
     """Take half for the opacity of what is unknown."""
     matting.head.forward = lambda image, probabilities: torch.full_like(image[:, :1], 0.5)
 
 
 def leave_out_closed_form(matting: HumanMatting) -> None:
-    """Keep the head's alpha, made smaller."""
+    """Keep the head's alpha, made as small as closed form would see it."""
 
     def predict_alpha(detail: torch.Tensor, probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         enlarged = resize(probabilities, tuple(detail.shape[-2:]))
         alpha = fuse(enlarged, matting.head(detail, enlarged))
-        return detail, alpha
+        half = tuple((length + 1) // 2 for length in detail.shape[-2:])
+        return resize_image(detail, half), resize(alpha, half).clamp(0, 1)
 
     matting.predict_alpha = predict_alpha
 
@@ -86,6 +94,7 @@ CHANGES: dict[str, Change] = {
     "segmenter sees 1024 and 512": see_at(1024),
     "segmenter sees the mirror image too": mirror_too,
     "segmenter without its decoder": leave_out_decoder,
+    "segmenter without its presence": leave_out_presence,
     "logits as they are": sharpen(1.0),
     "head sees 768": look_at(768),
     "head sees 512": look_at(512),
@@ -99,20 +108,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__.splitlines()[0])
     parser.add_argument("pairs", type=Path)
     parser.add_argument("--every", type=int, default=1, help="measure on every N-th pair only (default: 1)")
-    parser.add_argument("--only", nargs="+", choices=CHANGES, metavar="CHANGE", help="some of the changes")
+    parser.add_argument("--only", nargs="+", choices=CHANGES, metavar="CHANGE", help=f"some of: {', '.join(CHANGES)}")
     parser.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
+    parser.add_argument("--precision", help="float32, bfloat16, float16 (default: what is fast and safe)")
     arguments = parser.parse_args()
     if arguments.every < 1:
         parser.error(f"--every: expected at least 1, got {arguments.every}")
     pairs, means = find_pairs(arguments.pairs)[:: arguments.every], []
     for name in arguments.only or CHANGES:
-        matting = HumanMatting(
-            Segmenter.from_pretrained("embedded"), MattingHead.load(str(MODELS / "head")), device=arguments.device
-        )
+        matting = load(device=arguments.device, precision=arguments.precision)
         CHANGES[name](matting)
         means.append(replace(average_scores([score_pair(matting, *pair) for pair in pairs]), name=name))
-    lines = format_table(means, per_photo=True).replace("| photo |", "| change |", 1).splitlines()
-    print(f"Over {len(pairs)} photographs.\n", *lines[:-1], sep="\n")
+    print(f"Over {len(pairs)} photographs.\n", format_means(means, "change"), sep="\n")
 
 
 if __name__ == "__main__":

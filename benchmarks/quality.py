@@ -72,6 +72,12 @@ def measure_empty(matting: Callable[[torch.Tensor], Matte], folder: Path) -> dic
     return {path.name: float(matting(shm.read_image(path)).alpha.mean()) for path in find_images(folder)}
 
 
+def format_means(means: Sequence[Score], heading: str) -> str:
+    """Return a Markdown table of means, each a line under its name; `heading` stands over the names."""
+    lines = format_table(means, per_photo=True).replace("| photo |", f"| {heading} |", 1).splitlines()
+    return "\n".join(lines[:-1])  # the last line would be the mean of the means
+
+
 def main() -> None:
     """Print the table; draw the contact sheet of the first preset if asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
@@ -103,8 +109,7 @@ def main() -> None:
             chosen = choose_extremes(scores, pairs, arguments.count)
             shm.write_image(arguments.sheet, draw_sheet([draw_row(matting, path, height=256) for path in chosen]))
     means += [replace(average_scores(score_folder(folder, pairs)), name=folder.name) for folder in arguments.alphas]
-    lines = format_table(means, per_photo=True).replace("| photo |", "| means |", 1).splitlines()
-    print(*empty, f"Over {len(pairs)} photographs.\n", *lines[:-1], sep="\n")  # the last line would be the mean of the means
+    print(*empty, f"Over {len(pairs)} photographs.\n", format_means(means, "means"), sep="\n")
 
 
 if __name__ == "__main__":

@@ -197,11 +197,11 @@ def measure_pipeline(folder: Path, init: Path, repeats: int, u2net: Path | None)
         seconds["u2net"] = time_call(lambda: predict(image), repeats)
     true = torch.from_numpy(np.load(folder / "alpha.npy"))[None, None]
     size = tuple(image.shape[-2:])
-    _, working = matting.predict_alpha(resize_image(image, matte.report.detail_size), matte.probabilities)
+    _, unrefined = matting.predict_alpha(resize_image(image, matte.report.detail_size), matte.probabilities)
     return Measurement(
         size=size,
         grad=shm.metrics.grad(matte.alpha, true),
-        bilinear_grad=shm.metrics.grad(resize(working, size).clamp(0, 1), true),
+        bilinear_grad=shm.metrics.grad(resize(unrefined, size).clamp(0, 1), true),
         refined_fraction=matte.report.refined_fraction,
         precision=matte.report.precision,
         peak_bytes=peak,

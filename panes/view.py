@@ -206,14 +206,17 @@ def write_file(view: View, file: str, choice: Choice) -> str:
     matte = heed(view.language, edit_matte, view.matte, choice.find_edits(view.people), view.people)
     if file != "zip":
         return _write_part(view, file, matte, scene)
-    left_out = ("webp", "zip") if scene.kind != "transparent" else ("webp", "zip", "png", "jpeg")  # webp holds what cutout holds
+    # "webp" holds what "cutout" holds
+    left_out = {"webp", "zip"} | ({"png", "jpeg"} if scene.kind == "transparent" else set())
     parts = [part for part in FILES if part not in left_out]
     return save_zip(f"{view.stem}.zip", [_write_part(view, part, matte, scene) for part in parts])
 
 
 def _write_part(view: View, file: str, matte: shm.Matte, scene: Scene) -> str:
-    if file in ("cutout", "webp"):
-        return save_image(f"{view.stem}.cutout.{'png' if file == 'cutout' else 'webp'}", shm.cutout(matte))
+    if file == "cutout":
+        return save_image(f"{view.stem}.cutout.png", shm.cutout(matte))
+    if file == "webp":  # which has no more than 16,383 pixels a side
+        return heed(view.language, save_image, f"{view.stem}.cutout.webp", shm.cutout(matte))
     if file == "alpha":
         return save_image(f"{view.stem}.alpha.png", matte.alpha)
     if file == "alpha16":

@@ -24,11 +24,11 @@ from shm.segmentation import MODELS, PRESETS
 from shm.trimap import hard_trimap
 
 CUTOUT = """\
-Cut people out of photographs. Each becomes NAME.png, RGBA with straight alpha, at the photograph's size.
+Cut people out of photographs. Each becomes NAME.png, or NAME.webp with --webp, RGBA with straight alpha, at the photograph's
+size; WebP is lossless here as well, smaller and slower.
 
-OUT ending in .png or .webp (lossless, smaller, slower) takes one photograph. Any other OUT is a folder, made if absent, where NAME
-is the photograph's name without its ending; two that would share a NAME keep the ending (a.jpg.png, a.png.png). Outputs of an
-earlier run are replaced.
+OUT ending in .png or .webp takes one photograph. Any other OUT is a folder, made if absent, where NAME is the photograph's name
+without its ending; two that would share a NAME keep the ending (a.jpg.png, a.png.png). Outputs of an earlier run are replaced.
 
 examples:
   python -m shm cutout photo.jpg -o cutout.png
@@ -45,10 +45,10 @@ example: python -m shm evaluate pairs/ --preset segformer-b0 --json
 """
 
 TRAIN = "Train one of the two networks, or both end to end.\n\nexample: python -m shm train head data/ -o run/"
-WRITTEN = (".png", ".webp")
-"""Endings of a cut-out."""
-
 EXIT_CODES = "exit codes: 0 all done, 1 something failed (one line on stderr each), 2 wrong usage, 130 interrupted"
+
+CUTOUT_ENDINGS = (".png", ".webp")
+"""How the name of a cut-out may end."""
 
 RECORD = ("photo", "output", "status", "error", "seconds", "device", "precision", "refined_fraction")
 """What `cutout --json` says of a photograph."""
@@ -94,8 +94,9 @@ def build_parser(*, with_training: bool) -> argparse.ArgumentParser:
 
     command = add("cutout", run_cutout, CUTOUT, "cut people out of photographs")
     command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a photograph, or a folder of them")
-    command.add_argument("-o", "--out", required=True, type=Path, metavar="OUT", help="a file ending in .png or .webp, or a folder")
-    command.add_argument("--webp", action="store_true", help="in a folder, write NAME.webp, lossless, instead of NAME.png")
+    endings = " or ".join(CUTOUT_ENDINGS)
+    command.add_argument("-o", "--out", required=True, type=Path, metavar="OUT", help=f"a file ending in {endings}, or a folder")
+    command.add_argument("--webp", action="store_true", help="in a folder, write NAME.webp instead of NAME.png")
     command.add_argument("--alpha", action="store_true", help="also write NAME.alpha.png, grey, 8 bit")
     command.add_argument("--trimap", action="store_true", help="also write NAME.trimap.png, grey: 0, 128 (unknown) or 255")
     background = said_by_argparse(lambda text: parse_color(text) if text.startswith("#") else text)
@@ -169,7 +170,7 @@ def name_outputs(photos: Sequence[Path], out: Path, *, webp: bool = False) -> li
     >>> [path.name for path in name_outputs([Path("a.jpg"), Path("a.png"), Path("b.jpg")], Path("cutouts"))]
     ['a.jpg.png', 'a.png.png', 'b.png']
     """
-    if out.suffix.lower() in WRITTEN:
+    if out.suffix.lower() in CUTOUT_ENDINGS:
         return [out for _ in photos]
     ending = ".webp" if webp else ".png"
     stems = Counter(photo.stem.casefold() for photo in photos)  # some file systems take A and a for one name
@@ -185,7 +186,7 @@ def list_files(output: Path, arguments: argparse.Namespace) -> dict[str, Path]:
 def refuse_outputs(arguments: argparse.Namespace, photos: Sequence[Path], files: Sequence[dict[str, Path]]) -> None:
     """End with a usage error where OUT does not suit, or an output would replace an input or another output."""
     out, background = arguments.out, arguments.background
-    if out.suffix.lower() in WRITTEN:
+    if out.suffix.lower() in CUTOUT_ENDINGS:
         if len(photos) > 1:
             arguments.refuse(f"OUT: expected a folder for several photographs, got the one file {out}")
         if arguments.webp and out.suffix.lower() != ".webp":

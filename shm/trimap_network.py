@@ -1,9 +1,8 @@
-"""The network of the T-Net: DeepLabV3 with a decoder, whose logits are four times as fine as those of DeepLabV3 alone, and with a
-sense of whether anybody is there at all.
+"""The network of the T-Net: DeepLabV3 with a decoder, whose logits are four times as fine, and a sense of whether anybody is there.
 
-Source: Chen, Zhu, Papandreou, Schroff and Adam, Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation, ECCV
-2018 (DeepLabV3+), with a decoder of our own that works on what the backbone saw at a quarter and an eighth of the input's size. Importing this
-module makes it known to `AutoModelForSemanticSegmentation`.
+Source: Chen, Zhu, Papandreou, Schroff and Adam, Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation,
+ECCV 2018 (DeepLabV3+), with a decoder of our own that works on what the backbone saw at a quarter and an eighth of the input's
+size. Importing this module makes the network known to `AutoModelForSemanticSegmentation`.
 """
 
 from __future__ import annotations
@@ -21,19 +20,18 @@ QUARTER, EIGHTH = 1, 4
 class TrimapNetworkConfig(MobileNetV2Config):
     """Shape of a `TrimapNetwork`.
 
-    Args:
-        decoder_channels: feature channels of the decoder.
+    Attributes:
+        decoder_channels: feature channels of the decoder and the presence.
     """
 
     model_type = "shm_trimap_network"
-
-    def __init__(self, decoder_channels: int = 32, **settings: object) -> None:
-        super().__init__(**settings)
-        self.decoder_channels = decoder_channels
+    decoder_channels: int = 32
 
 
 class Decoder(nn.Module):
-    """Corrects coarse logits by what the backbone saw at a quarter and an eighth of the input's size; a new one corrects nothing.
+    """Corrects coarse logits by what the backbone saw at a quarter and an eighth of the input's size.
+
+    A new one corrects nothing.
 
     Args:
         deep, eighth, quarter: channels of the backbone's features at the deepest level and at these sizes.
@@ -95,16 +93,18 @@ class TrimapNetwork(MobileNetV2ForSemanticSegmentation):
 
     def __init__(self, config: TrimapNetworkConfig) -> None:
         super().__init__(config)
-        self.add_parts()
+        self.add_decoder()
+        self.add_presence()
 
-    def add_parts(self, *names: str) -> None:
-        """Put a new decoder and a new presence, or one of them, for the config's labels, in the place of what there is."""
-        layers, channels = self.mobilenet_v2.layer, self.config.decoder_channels
-        widths = [layers[index].reduce_1x1.convolution.out_channels for index in (-1, EIGHTH, QUARTER)]
-        if not names or "decoder" in names:
-            self.decoder = Decoder(*widths, channels=channels, classes=self.config.num_labels)
-        if not names or "presence" in names:
-            self.presence = Presence(widths[0], channels=channels)
+    def add_decoder(self) -> None:
+        """Put a new decoder, for the config's labels, in the place of the one there is."""
+        widths = [self.mobilenet_v2.layer[index].reduce_1x1.convolution.out_channels for index in (-1, EIGHTH, QUARTER)]
+        self.decoder = Decoder(*widths, channels=self.config.decoder_channels, classes=self.config.num_labels)
+
+    def add_presence(self) -> None:
+        """Put a new presence in the place of the one there is."""
+        deep = self.mobilenet_v2.layer[-1].reduce_1x1.convolution.out_channels
+        self.presence = Presence(deep, channels=self.config.decoder_channels)
 
     def forward(self, pixel_values: torch.Tensor) -> SemanticSegmenterOutput:
         """Return logits (B, K, h / 4, w / 4) for pixel_values (B, 3, h, w)."""

@@ -218,6 +218,8 @@ def test_downloads_hold_every_byte(client: Client, photo: Path, matte: shm.Matte
         path = client.predict(file, **green, api_name="/download")
         assert Path(path).name == name
         assert torch.equal(read_pixels(path, mode), pixels)
+    path = client.predict("webp", **green, api_name="/download")
+    assert Path(path).name == "portrait.cutout.webp" and torch.equal(read_pixels(path, "RGBA", "WEBP"), shm.cutout(matte))
     path = client.predict("alpha16", api_name="/download")
     assert Path(path).name == "portrait.alpha16.png"
     assert torch.equal(read_pixels(path, "I;16").to(torch.int32), to_depth(matte.alpha, torch.uint16).to(torch.int32))
@@ -852,12 +854,12 @@ def test_browser_every_file_is_saved_under_the_photograph_s_name(open_page, phot
     with visit.another("#composite img"):
         visit.page.locator("#kind").get_by_label(word["gallery"], exact=True).check()
     names = []
-    for file in ("cutout", "png", "jpeg", "alpha", "alpha16", "trimap", "zip"):
+    for file in ("cutout", "webp", "png", "jpeg", "alpha", "alpha16", "trimap", "zip"):
         assert visit.page.locator(f"#{file}-file").inner_text() == word[f"{file}_file"]
         with visit.page.expect_download() as download:
             visit.page.click(f"#{file}-file")
         names.append(download.value.suggested_filename)
-    endings = ("cutout.png", "composite.png", "composite.jpg", "alpha.png", "alpha16.png", "trimap.png", "zip")
+    endings = ("cutout.png", "cutout.webp", "composite.png", "composite.jpg", "alpha.png", "alpha16.png", "trimap.png", "zip")
     assert names == [f"portrait.{ending}" for ending in endings]
 
 

@@ -280,10 +280,9 @@ def test_the_mean_alpha_of_pictures_without_people_is_measured_photo_by_photo(tm
     assert found == {"dark.png": 0.0, "gray.png": pytest.approx(0.4)}
 
 
-def test_every_change_changes_alpha(tmp_path) -> None:
-    image = shm.read_image(Path(__file__).parent / "pictures" / "long_hair.png")[..., ::2, ::2]
-    image = image + torch.randint(0, 9, image.shape, dtype=torch.uint8) // 2
-    alphas = {}
+def test_every_change_changes_alpha() -> None:
+    head = shm.read_image(Path(__file__).parent / "pictures" / "long_hair.png")[..., 128:384, :]
+    image, alphas = head.repeat(1, 1, 1, 2), {}  # wide enough for every size that a network may see
     for name, change in ablations.CHANGES.items():
         matting = shm.load(device="cpu", precision="float32")
         change(matting)

@@ -49,7 +49,10 @@ def test_near_the_person_the_coarse_teacher_is_not_asked() -> None:
         label = agree(opinions, mask)
         assert (label[40:50, 30:36] == BACKGROUND).all() and (label[:40, :60] == PERSON).all()
         assert (label[30:, 60:] == BACKGROUND).all()
-    assert (agree(opinions[:, :60] * 0.5)[40:50, 30:36] == DOUBT).all()  # without a person nearby there is no gap
+    coarse = np.zeros((100, 100, 3))
+    coarse[..., 2] = 1
+    coarse[50:52, 50:52] = 1  # a speck is nobody to be near to
+    assert (agree(coarse) == DOUBT).all() and (agree(np.where(coarse.all(-1, keepdims=True), 0, coarse))[0] == DOUBT).all()
 
 
 def test_specks_are_no_people() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from shm.cli import main
 from shm.matte import CheckpointError, ImageError
@@ -50,8 +51,16 @@ def voc_folder(tmp_path_factory):
     config = MobileNetV2Config(depth_multiplier=0.25, num_labels=4, id2label=names, label2id={v: k for k, v in names.items()})
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("voc")
-    MobileNetV2ForSemanticSegmentation(config).save_pretrained(folder)
+    stir(MobileNetV2ForSemanticSegmentation(config)).save_pretrained(folder)
     return folder
+
+
+def stir(network):
+    """Give convolutions weights with which something reaches the logits; transformers' own begin next to zero."""
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(layer.weight)
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -153,13 +162,30 @@ def test_the_segmenter_keeps_what_the_model_knew(voc_folder):
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         before, after = old(image).logits, new(image).logits
-    expected = torch.nn.functional.interpolate(before[:, [0, 2]], scale_factor=4, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(after[:, :2], expected, atol=0.06, rtol=0)  # decoder and presence correct next to nothing yet
+    kept = torch.cat([before[:, [0, 2]], before[:, [0, 2]].mean(dim=1, keepdim=True)], dim=1)  # "unknown" begins in the middle
+    expected = torch.nn.functional.interpolate(kept, scale_factor=4, mode="bilinear", align_corners=False)
+    expected[:, :1] += torch.nn.functional.softplus(torch.tensor(-3.0))  # a new presence is not quite sure
+    assert before.std() > 0.1
+    torch.testing.assert_close(after, expected, rtol=1e-3, atol=1e-4)
     assert [new.config.id2label[index] for index in range(3)] == ["background", "person", "unknown"]
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="expected a MobileNetV2 DeepLabV3"):
+        networks.open_segmenter(str(tmp_path))
+
+
+def test_a_model_that_is_damaged_or_lacks_a_part_is_refused(voc_folder, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((voc_folder / name).read_bytes())
+    (tmp_path / "model.safetensors").write_bytes((voc_folder / "model.safetensors").read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match="expected a MobileNetV2 DeepLabV3") as caught:
+        networks.open_segmenter(str(tmp_path))
+    assert caught.value.code == "unreadable"
+    weights = load_file(voc_folder / "model.safetensors")
+    some = {name: weight for name, weight in weights.items() if not name.startswith("segmentation_head.conv")}
+    save_file(some, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="lacks decoder, presence, segmentation_head"):
         networks.open_segmenter(str(tmp_path))
 
 
@@ -279,7 +305,9 @@ def test_the_segmenter_keeps_its_statistics_and_early_layers(make_trainer, voc_f
     kept = [name for name in after if "running_" in name or "conv_stem" in name or "mobilenet_v2.layer.1." in name]
     assert kept and all(torch.equal(before[name], after[name]) for name in kept)
     changed = {name for name in after if not torch.equal(before[name], after[name])}
-    assert changed and all(name.startswith(networks.NEW) for name in changed)  # in the warm-up
+    # in the warm-up
+    assert all(name.startswith(networks.NEW_PARTS) for name in changed)
+    assert all(any(name.startswith(part) for name in changed) for part in networks.NEW_PARTS)
     trainer.train_step()
     deeper = "segmentation_head.conv_aspp.convolution.weight"
     assert not torch.equal(before[deeper], after[deeper])
@@ -289,20 +317,37 @@ def test_end_to_end_alpha_teaches_the_segmenter(make_trainer, voc_folder, head_f
     """Without the trimap's own loss the segmenter learns from what is wrong with alpha, and alpha gets better."""
     monkeypatch.setattr(train, "TRIMAP_WEIGHT", 0.0)
     trainer = make_trainer("joint", init=str(head_folder), segmenter=str(voc_folder), learning_rate=3e-3, batch=4)
-    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
-    seen = [trainer.train_step() for _ in range(40)]
+    seen, taught = [], set()
+    for _ in range(40):
+        seen.append(trainer.train_step())
+        taught |= {name for name, weight in trainer.network.named_parameters() if weight.grad is not None and weight.grad.any()}
     assert np.mean(seen[-8:]) < 0.9 * np.mean(seen[:8])
-    after = trainer.network.state_dict()
-    for name in ("segmenter.decoder.deep.weight", "segmenter.mobilenet_v2.layer.8.expand_1x1.convolution.weight", "head.last.1.weight"):
-        assert not torch.equal(before[name], after[name])
+    for part in ("segmenter.mobilenet_v2.layer.8.", "segmenter.decoder.deep.", "segmenter.presence.logit.", "head.last."):
+        assert any(name.startswith(part) for name in taught), part
 
 
-def test_of_labelled_photographs_only_the_trimap_counts_end_to_end(data):
+def test_end_to_end_composites_come_first_and_alpha_agrees_with_their_target(data):
     batch = dataset.draw_joint_batch(np.random.default_rng(0), data, batch=5, side=SIDE)
     assert batch["image"].shape == (5, 3, SIDE, SIDE) and batch["target"].shape == (5, SIDE, SIDE)
     assert batch["alpha"].shape == (3, 1, SIDE, SIDE) and set(batch["target"][:3].unique().tolist()) <= {0, 1, 2}
-    solid = (batch["target"][:3, None] == 1)
+    solid = batch["target"][:3, None] == 1
     assert solid.any() and (batch["alpha"][solid] > 0.98).all()
+
+
+def test_of_labelled_photographs_the_trimap_alone_counts_end_to_end(make_trainer, voc_folder, head_folder):
+    trainer = make_trainer("joint", init=str(head_folder), segmenter=str(voc_folder), batch=4)
+    batch = train.draw_batch(trainer.data, trainer.config, 0)
+    other = batch | {"target": torch.cat([batch["target"][:2], (batch["target"][2:] + 1) % 3])}
+    alike = batch | {"image": torch.cat([batch["image"][:2], batch["image"][2:].flip(-1)])}
+    losses_of = {}
+    for weight in (0.0, 1.0):
+        train.TRIMAP_WEIGHT, kept = weight, train.TRIMAP_WEIGHT
+        try:
+            losses_of[weight] = [train.compute_loss(trainer.average, drawn, trainer.config).item() for drawn in (batch, other, alike)]
+        finally:
+            train.TRIMAP_WEIGHT = kept
+    assert losses_of[0.0][0] == losses_of[0.0][1] == losses_of[0.0][2]
+    assert len(set(losses_of[1.0])) == 3
 
 
 def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):

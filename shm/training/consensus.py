@@ -28,9 +28,9 @@ def agree(opinions: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Return the label on which the teachers agree.
 
     Person is what the salient object model and one of the others are sure of, or both others; background, what none of the three
-    takes for a person, and away from a large person what two of them do not: the sofa that one teacher takes along is what has to
-    be learned. Near a person the semantic model is not asked, which is too coarse to see a gap between arm and body. With a mask
-    drawn by hand, one teacher's support is enough inside, and background lies outside. Specks of person become doubt.
+    takes for a person, and away from a large person what two of them do not: the sofa that one teacher takes along is what has
+    to be learned. Near a person the semantic model is not asked, which is too coarse to see a gap between arm and body. With a
+    mask drawn by hand, one teacher's support is enough inside, and background lies outside. Specks of person become doubt.
 
     Args:
         opinions: (H, W, 3) float in [0, 1]: salient object, selfie, semantic.
@@ -43,16 +43,18 @@ def agree(opinions: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     gap = (salient < 0.05) & (selfie < 0.5)
     if mask is None:
         person = (salient > 0.8) & ((selfie > 0.7) | (semantic > 0.8)) | (selfie > 0.9) & (semantic > 0.9)
-        denied = (salient < 0.1).astype(int) + (selfie < 0.3) + (semantic < 0.3)
-        away = ndimage.distance_transform_edt(~person) > AWAY * max(person.shape)
-        alone = person.mean() > LARGE  # small people stand among others whom only one teacher sees
-        background = (denied == 3) | (denied == 2) & away & alone | gap & ~away
     else:
         person = mask & ((salient > 0.8) | (selfie > 0.4) | (semantic > 0.4))
-        background = ~mask & ((salient < 0.5) & (selfie < 0.3) & (semantic < 0.3) | gap)
     pieces, count = ndimage.label(person)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
     person &= (sizes >= 0.004 * person.size)[pieces]
+    if mask is None:
+        denied = (salient < 0.1).astype(int) + (selfie < 0.3) + (semantic < 0.3)
+        near = person.any() & (ndimage.distance_transform_edt(~person) <= AWAY * max(person.shape))
+        alone = person.mean() > LARGE  # small people stand among others whom only one teacher sees
+        background = (denied == 3) | (denied == 2) & ~near & alone | gap & near
+    else:
+        background = ~mask & ((salient < 0.5) & (selfie < 0.3) & (semantic < 0.3) | gap)
     return np.select([person, background], [PERSON, BACKGROUND], DOUBT).astype(np.uint8)
 
 

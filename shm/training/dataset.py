@@ -20,8 +20,9 @@ from PIL import Image
 
 from shm.filters import resize
 from shm.matte import ImageError
+from shm.matting import MattingConfig
 from shm.pipeline import find_precision
-from shm.segmentation import Segmenter
+from shm.segmentation import PRESETS, Segmenter
 from shm.training.accessories import add_glasses, add_veil, cut_gap, cut_lace
 from shm.training.grooming import add_beard, add_braid, add_collar, add_fringe
 from shm.training.hair import Outline, add_hair, find_outline
@@ -41,6 +42,9 @@ RARE_ABOVE: tuple[tuple[Dressing, float], ...] = ((add_beard, 0.04), (add_braid,
 
 EDGE_RADIUS = 5
 """How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: farther, and nobody says where it is."""
+
+SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
+"""Size at which the segmenter sees a photograph, relative to the head."""
 
 CROPS = 3
 """Squares cut out of each picture that a segmenter saw: what it takes to draw one is far more than what it takes to learn from it."""
@@ -134,8 +138,16 @@ def dress(rng: np.random.Generator, layer: np.ndarray, outline: Outline, rare: t
     return layer
 
 
-def draw_labelled(rng: np.random.Generator, data: TrainingSet, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_labelled(
+    rng: np.random.Generator, data: TrainingSet, side: int, *, radius: int = EDGE_RADIUS
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw a labelled photograph: a part of it on a gray square, perhaps mirrored, photographed anew.
+
+    Args:
+        rng: source of chance.
+        data: what to draw from.
+        side: of the square, in pixels.
+        radius: how far from an edge unknown reaches, in pixels.
 
     Returns:
         image (1, 3, side, side) float32 in [0, 1]; target (1, side, side) int64, as `edge_target` says.
@@ -158,7 +170,7 @@ def draw_labelled(rng: np.random.Generator, data: TrainingSet, side: int) -> tup
     canvas[..., y : y + size[0], x : x + size[1]] = shift_color(rng, crop(image), 0.15)
     known[..., y : y + size[0], x : x + size[1]] = crop(label)
     unlabelled = 0.01 * longer * side / window  # half the width of the band that labels leave open beside an edge
-    return record(rng, soften(rng, canvas)), edge_target(known, math.ceil(unlabelled) + EDGE_RADIUS)
+    return record(rng, soften(rng, canvas)), edge_target(known, math.ceil(unlabelled) + radius)
 
 
 def draw_layers(rng: np.random.Generator, data: TrainingSet, cutout_fraction: float) -> list[torch.Tensor]:
@@ -180,12 +192,16 @@ def draw_segmenter_batch(rng: np.random.Generator, data: TrainingSet, *, batch: 
             samples.append(draw_labelled(rng, data, side))
         else:
             image, alpha, _, _ = draw_composite(rng, layers, data.backgrounds, side, whole=True)
-            trimap = trimap_from_alpha((alpha * 1.04 - 0.02).clamp(0, 1), radius=EDGE_RADIUS)
-            samples.append((image, trimap.argmax(dim=1)))
+            samples.append((image, target_from_alpha(alpha, EDGE_RADIUS)))
     images, targets = zip(*samples)
     # now and then other colors than the world has: a person is known by shape, not by the color of a shirt
     images = [image[:, rng.permutation(3)] if rng.random() < 0.2 else image for image in images]
     return {"image": torch.cat(images), "target": torch.cat(targets)}
+
+
+def target_from_alpha(alpha: torch.Tensor, radius: int) -> torch.Tensor:
+    """Return the segmenter's target (B, H, W) int64 for a true alpha (B, 1, H, W): 0 background, 1 person, 2 unknown."""
+    return trimap_from_alpha((alpha * 1.04 - 0.02).clamp(0, 1), radius=radius).argmax(dim=1)
 
 
 def draw_joint_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int) -> dict[str, torch.Tensor]:
@@ -193,18 +209,21 @@ def draw_joint_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int,
 
     Returns:
         image (B, 3, side, side); target (B, side, side) int64, as `edge_target` says; and of the composites alone foreground,
-        background (C, 3, side, side) and alpha (C, 1, side, side), float32. C is half of B, all of it without labelled photographs.
+        background (C, 3, side, side) and alpha (C, 1, side, side), float32. C is half of B, rounded up, and all of it where there
+        are no labelled photographs.
     """
     composites = (batch + 1) // 2 if data.photographs else batch
     layers = (draw_layers(rng, data, 0.5) for _ in range(composites))
     planes = [draw_composite(rng, wanted, data.backgrounds, side, whole=True) for wanted in layers]
-    images, alphas, foregrounds, backgrounds = (torch.cat(plane) for plane in zip(*planes))
-    targets = trimap_from_alpha((alphas * 1.04 - 0.02).clamp(0, 1), radius=EDGE_RADIUS).argmax(dim=1)
-    labelled = [draw_labelled(rng, data, side) for _ in range(batch - composites)]
-    known = {"alpha": alphas, "foreground": foregrounds, "background": backgrounds}
-    return known | {
-        "image": torch.cat([images, *(image for image, _ in labelled)]),
-        "target": torch.cat([targets, *(target for _, target in labelled)]),
+    image, alpha, foreground, background = (torch.cat(plane) for plane in zip(*planes))
+    radius = round(EDGE_RADIUS / SEEN_FRACTION)  # in pixels of what the segmenter will see
+    labelled = [draw_labelled(rng, data, side, radius=radius) for _ in range(batch - composites)]
+    return {
+        "image": torch.cat([image, *(photograph for photograph, _ in labelled)]),
+        "target": torch.cat([target_from_alpha(alpha, radius), *(target for _, target in labelled)]),
+        "alpha": alpha,
+        "foreground": foreground,
+        "background": background,
     }
 
 

@@ -6,26 +6,24 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 
-from shm.filters import resize
+from shm.filters import fit_size, resize
 from shm.matte import CheckpointError
 from shm.matting import MattingConfig, MattingHead
-from shm.segmentation import PRESETS, silence_transformers
+from shm.segmentation import PRESETS, Segmenter, silence_transformers
+from shm.training.dataset import SEEN_FRACTION
 
-NEW = ("segmentation_head.classifier", "decoder", "presence")
+NEW_PARTS = ("segmentation_head.classifier", "decoder", "presence")
 """Parts of the segmenter that may begin untrained: during the warm-up they learn alone."""
-
-
-SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
-"""Size at which the segmenter sees a photograph, relative to the head."""
 
 
 class EndToEnd(nn.Module):
     """Both networks in a row, so that what is wrong with alpha reaches the segmenter as well.
 
-    As in the pipeline, the segmenter sees pictures at three quarters of the head's size.
+    As in the pipeline the segmenter sees pictures smaller than the head does, but at one scale.
 
     Args:
         segmenter: image in [-1, 1] to logits of background, person, unknown.
@@ -46,15 +44,14 @@ class EndToEnd(nn.Module):
         Returns:
             logits (B, 3, h, w), and of the first pictures the probabilities (count, 3, H, W) and alpha_r (count, 1, H, W).
         """
-        small = resize(image, [round(SEEN_FRACTION * length) for length in image.shape[-2:]])
+        size = tuple(image.shape[-2:])
+        small = resize(image, fit_size(*size, round(SEEN_FRACTION * max(size)), Segmenter.MULTIPLE))
         logits = self.segmenter(small * 2 - 1).logits.float()
-        size = image.shape[-2:]
-        enlarged = functional.interpolate(logits[:count], size=size, mode="bilinear", align_corners=False)
-        probabilities = (PRESETS["embedded"].sharpness * enlarged).softmax(dim=1)
+        probabilities = (PRESETS["embedded"].sharpness * resize(logits[:count], size)).softmax(dim=1)
         return logits, probabilities, self.head(image[:count], probabilities)
 
 
-def open_network(stage: str, init: str, segmenter: str) -> nn.Module:
+def open_stage(stage: str, init: str, segmenter: str) -> nn.Module:
     """Return the network that a stage trains, with its initial weights; the arguments are those of `TrainingConfig`.
 
     Raises:
@@ -66,7 +63,7 @@ def open_network(stage: str, init: str, segmenter: str) -> nn.Module:
     return head if stage == "head" else EndToEnd(open_segmenter(segmenter), head)
 
 
-def save_network(network: nn.Module, stage: str, folder: Path) -> None:
+def save_stage(network: nn.Module, stage: str, folder: Path) -> None:
     """Write what a stage trained, in float16, each network into a folder of its own that is laid out as a hub repository."""
     parts = dict(network.named_children()) if stage == "joint" else {stage: network}
     with silence_transformers():
@@ -81,18 +78,23 @@ def open_segmenter(folder: str) -> nn.Module:
     presence are added where there are none; at first they correct next to nothing.
 
     Raises:
-        CheckpointError: the folder holds no such model, or one without these labels.
+        CheckpointError: the folder holds no such model ("not_found"), a damaged one or another's ("unreadable"), or one without
+            these labels ("unknown_label").
     """
     from shm.trimap_network import TrimapNetwork
 
     classes = ("background", "person", "unknown")
+    settings = {"output_stride": 16, "dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
     try:
         with silence_transformers():
-            network, loaded = TrimapNetwork.from_pretrained(
-                folder, output_stride=16, dtype=torch.float32, local_files_only=True, output_loading_info=True
-            )
-    except (OSError, ValueError) as error:
-        raise CheckpointError("not_found", f"{folder}: expected a MobileNetV2 DeepLabV3, got: {error}") from error
+            network, loaded = TrimapNetwork.from_pretrained(folder, local_files_only=True, **settings)
+        missing = {name.partition(".")[0] for name in loaded["missing_keys"]}
+        if missing - {"decoder", "presence"}:
+            raise ValueError(f"a model that lacks {', '.join(sorted(missing))}")
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        code = "not_found" if isinstance(error, OSError) else "unreadable"
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(code, f"{folder}: expected a MobileNetV2 DeepLabV3, got: {reason}", source=folder) from error
     for part in (network.mobilenet_v2.conv_stem, *network.mobilenet_v2.layer[:2]):  # half the cost, and nothing to relearn
         part.requires_grad_(False)
     for layer in network.modules():
@@ -101,9 +103,10 @@ def open_segmenter(folder: str) -> nn.Module:
     names = [network.config.id2label[index] for index in range(network.config.num_labels)]
     if tuple(names) != classes:
         replace_classifier(network, names, classes, folder)
-    missing = {name.partition(".")[0] for name in loaded["missing_keys"]} | ({"decoder"} if tuple(names) != classes else set())
-    if missing:
-        network.add_parts(*missing)
+    if "decoder" in missing or tuple(names) != classes:
+        network.add_decoder()
+    if "presence" in missing:
+        network.add_presence()
     return network
 
 

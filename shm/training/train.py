@@ -1,8 +1,8 @@
 """Training: one program for both networks, on any device, resumable, repeatable under a seed.
 
 Stage "segmenter" fine-tunes the three-class T-Net on labelled photographs and composites; stage "head" trains the matting head,
-in the place of the M-Net, on composites whose alpha is known; stage "joint" then trains the two end to end (Chen et al., Semantic
-Human Matting, ACM MM 2018, section 4).
+in the place of the M-Net, on composites whose alpha is known; stage "joint" then trains the two end to end (Chen et al.,
+Semantic Human Matting, ACM MM 2018, section 4).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from shm.pipeline import find_device, find_precision
 from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, draw_segmenter_batch, read_set
 from shm.training.losses import matting_loss, trimap_loss
-from shm.training.networks import NEW, open_network, save_network
+from shm.training.networks import NEW_PARTS, open_stage, save_stage
 
 VALIDATION = 2**32
 """Batches of this number and after are for validation; training never comes so far."""
 
 TRIMAP_WEIGHT = 0.5
-"""Weight of the trimap's cross entropy beside the loss of alpha, end to end: more than the paper's 0.01, as half of the pictures have
-nothing else to learn from."""
+"""Weight of the trimap's cross entropy beside the loss of alpha, end to end: more than the paper's 0.01, as half of the pictures
+have nothing else to learn from."""
 
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
@@ -59,8 +59,8 @@ class TrainingConfig:
         batch: pictures a step.
         side: of the training pictures, in pixels.
         learning_rate: at its highest; it falls to a hundredth along a cosine.
-        warmup: steps until it is reached; in these only the segmenter's classifier and decoder learn (Kumar et al., Fine-Tuning can Distort
-            Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
+        warmup: steps until it is reached; in these only the segmenter's classifier, decoder and presence learn (Kumar et al.,
+            Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
         ema: decay of the averaged weights, which are the ones that are exported.
         made_layers: layers made from labelled photographs before training starts.
         seed: of everything that is drawn.
@@ -92,7 +92,10 @@ class TrainingConfig:
         if self.segmenter and self.stage == "segmenter":
             raise ValueError(f"segmenter: expected none for the stage segmenter, got {self.segmenter}")
         if self.stage == "joint" and not (self.segmenter and self.init):
-            raise ValueError("expected --segmenter and --init, the head, for the stage joint, got one of them or none")
+            raise ValueError(
+                "init, segmenter: expected both, a head and a segmenter, for the stage joint, "
+                f"got {self.init!r} and {self.segmenter!r}"
+            )
         if self.ema >= 1:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
         if self.stage == "segmenter" and not self.init:
@@ -161,12 +164,16 @@ class Trainer:
         self.device = find_device(config.device or None)
         self.precision = find_precision(config.precision or None, self.device)
         torch.manual_seed(config.seed)
-        self.segmenter = Segmenter.from_pretrained(config.segmenter) if config.segmenter and config.stage == "head" else None
-        self.network = open_network(config.stage, config.init, config.segmenter).to(device=self.device, memory_format=torch.channels_last)
-        self.network.train(config.stage == "head")  # DeepLab's folded batch norm must never be in training mode
+        shown = config.segmenter and config.stage == "head"
+        self.segmenter = Segmenter.from_pretrained(config.segmenter) if shown else None
+        network = open_stage(config.stage, config.init, config.segmenter)
+        self.network = network.to(device=self.device, memory_format=torch.channels_last)
+        # DeepLab's folded batch normalization must never be in training mode; end to end the head's keeps its statistics as well
+        self.network.train(config.stage == "head")
         self.average = deepcopy(self.network).eval()
         learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
-        self.trunk = [weight for name, weight in learnt.items() if config.stage == "segmenter" and not name.startswith(NEW)]
+        waiting = {name for name in learnt if config.stage == "segmenter" and not name.startswith(NEW_PARTS)}
+        self.trunk = [weight for name, weight in learnt.items() if name in waiting]
         self.optimizer = torch.optim.AdamW(learnt.values(), lr=config.learning_rate, weight_decay=1e-4)
         self.step = 0
         self.pool, self.drawn = ThreadPoolExecutor(AHEAD), {}
@@ -197,7 +204,7 @@ class Trainer:
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
         os.replace(temporary, self.checkpoint)
-        save_network(self.average, self.config.stage, self.out)
+        save_stage(self.average, self.config.stage, self.out)
 
     def train_step(self) -> float:
         """Take one step and return its loss.
