@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from scipy import ndimage
 
 from shm.filters import box_mean, dilate, enlarge_part, erode, resize, split_rows
 from shm.matte import check
+
+SOMETHING, SURE = 0.1, 0.75
+"""Probability of not being background from which on a pixel belongs to a region, and that of person which one of its pixels needs."""
 
 UNKNOWN = "unknown"
 """Name of the class by which a semantic model of our own marks the pixels it leaves to the matting head."""
@@ -26,7 +31,7 @@ def soft_trimap(
 ) -> torch.Tensor:
     """Turn the class probabilities of any semantic model into a soft trimap.
 
-    A model with a class "unknown" has said it all: F_s is the sum of its human classes. From any other model only
+    A model with a class "unknown" has said it all: F_s is the sum of its human classes; but see `drop_strays`. From any other only
     p = P(person) is known: U_s = 4 q (1 - q), where q is the value nearest to 1/2 between the smallest and the largest p of a
     neighborhood, since networks are too sure of themselves beside an edge; F_s = p (1 - U_s), B_s = (1 - p)(1 - U_s).
 
@@ -56,7 +61,7 @@ def soft_trimap(
         probabilities[:, chosen].sum(1, keepdim=True).clamp(max=1) for chosen in (~(human | marked), human, marked)
     )
     if UNKNOWN in class_names:
-        return torch.cat([background, person, unknown], dim=1)
+        return drop_strays(torch.cat([background, person, unknown], dim=1))
     radius = max(1, round(band_fraction * max(person.shape[-2:])))
     least_sure = dilate(person, radius).clamp(max=0.5).maximum(erode(person, radius))
     unknown = box_mean(4 * least_sure * (1 - least_sure), radius // 2).clamp(0, 1)
@@ -82,6 +87,30 @@ def trimap_from_alpha(alpha: torch.Tensor, *, radius: int) -> torch.Tensor:
     background = 1 - dilate((alpha > 0).float(), radius)
     foreground = erode((alpha >= 1).float(), radius)
     return torch.cat([background, foreground, 1 - background - foreground], dim=1)
+
+
+def drop_strays(trimap: torch.Tensor) -> torch.Tensor:
+    """Make background of every region in which no pixel is sure to be a person: branches that look like hair, but are nobody's.
+
+    Unknown is the edge of a person; where there is no person it is the edge of nothing.
+
+    Args:
+        trimap: (B, 3, h, w), soft.
+
+    Returns:
+        (B, 3, h, w) float32.
+
+    >>> person, unknown = torch.tensor([1.0, 0.2, 0.0, 0.2, 0.0]), torch.tensor([0.0, 0.8, 0.0, 0.8, 0.4])
+    >>> drop_strays(torch.stack([1 - person - unknown, person, unknown]).view(1, 3, 1, 5))[0, 2, 0]
+    tensor([0.0000, 0.8000, 0.0000, 0.0000, 0.0000])
+    """
+    dropped = []
+    for background, person in zip(trimap[:, 0].cpu().numpy(), trimap[:, 1].cpu().numpy()):
+        regions, count = ndimage.label(background < 1 - SOMETHING)
+        surest = ndimage.maximum(person, regions, range(count + 1))
+        dropped.append(torch.from_numpy((regions > 0) & (np.asarray(surest) < SURE)[regions]))
+    nobody = trimap.new_tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+    return torch.where(torch.stack(dropped)[:, None].to(trimap.device), nobody, trimap)
 
 
 def hard_trimap(probabilities: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

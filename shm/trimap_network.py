@@ -7,14 +7,29 @@ size. Importing this module makes the network known to `AutoModelForSemanticSegm
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForSemanticSegmentation, MobileNetV2Config, MobileNetV2ForSemanticSegmentation
-from transformers.modeling_outputs import SemanticSegmenterOutput
+from transformers.utils import ModelOutput
 
 QUARTER, EIGHTH = 1, 4
 """The backbone's layers whose output is the last at these sizes of the input."""
+
+
+@dataclass
+class TrimapOutput(ModelOutput):
+    """What a `TrimapNetwork` says.
+
+    Attributes:
+        logits: (B, K, h / 4, w / 4), of the classes.
+        presence: (B, 1, 1, 1), the logit of somebody being there.
+    """
+
+    logits: torch.Tensor | None = None
+    presence: torch.Tensor | None = None
 
 
 class TrimapNetworkConfig(MobileNetV2Config):
@@ -106,12 +121,13 @@ class TrimapNetwork(MobileNetV2ForSemanticSegmentation):
         deep = self.mobilenet_v2.layer[-1].reduce_1x1.convolution.out_channels
         self.presence = Presence(deep, channels=self.config.decoder_channels)
 
-    def forward(self, pixel_values: torch.Tensor) -> SemanticSegmenterOutput:
-        """Return logits (B, K, h / 4, w / 4) for pixel_values (B, 3, h, w)."""
+    def forward(self, pixel_values: torch.Tensor) -> TrimapOutput:
+        """Return logits (B, K, h / 4, w / 4) and presence (B, 1, 1, 1) for pixel_values (B, 3, h, w)."""
         levels = self.mobilenet_v2(pixel_values, output_hidden_states=True).hidden_states
         logits = self.decoder(self.segmentation_head(levels[-1]), levels[-1], levels[EIGHTH], levels[QUARTER])
-        absence = functional.softplus(-self.presence(levels[-1]))
-        return SemanticSegmenterOutput(logits=torch.cat([logits[:, :1] + absence, logits[:, 1:]], dim=1))
+        presence = self.presence(levels[-1])
+        background = logits[:, :1] + functional.softplus(-presence)
+        return TrimapOutput(logits=torch.cat([background, logits[:, 1:]], dim=1), presence=presence)
 
 
 def enlarge(features: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

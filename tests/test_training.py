@@ -154,6 +154,14 @@ def test_pixels_that_nobody_knows_count_nothing():
     assert losses.trimap_loss(logits, target).item() == pytest.approx(losses.trimap_loss(changed, target).item())
 
 
+def test_presence_is_taught_by_who_is_there_and_by_nobody_at_all():
+    target = torch.zeros(4, 10, 10, dtype=torch.int64)
+    target[0, :5], target[1, 0, 0], target[2, 0] = 1, 1, 2  # somebody, a trace of somebody, an edge; the last is empty
+    logits = torch.tensor([1.0, 5.0, -5.0, 2.0]).view(4, 1, 1, 1)
+    expected = (torch.nn.functional.softplus(torch.tensor(-1.0)) + torch.nn.functional.softplus(torch.tensor(2.0))) / 2
+    assert losses.presence_loss(logits, target, least_fraction=0.02).item() == pytest.approx(expected.item())
+
+
 def test_the_segmenter_keeps_what_the_model_knew(voc_folder):
     from transformers import MobileNetV2ForSemanticSegmentation
 
@@ -348,6 +356,17 @@ def test_of_labelled_photographs_the_trimap_alone_counts_end_to_end(make_trainer
             train.TRIMAP_WEIGHT = kept
     assert losses_of[0.0][0] == losses_of[0.0][1] == losses_of[0.0][2]
     assert len(set(losses_of[1.0])) == 3
+
+
+def test_only_some_weights_may_learn(make_trainer, voc_folder):
+    trainer = make_trainer("segmenter", init=str(voc_folder), only="presence", learning_rate=1e-2)
+    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    for _ in range(3):
+        trainer.train_step()
+    changed = {name for name, tensor in trainer.network.state_dict().items() if not torch.equal(before[name], tensor)}
+    assert changed and all(name.startswith("presence.") for name in changed)
+    with pytest.raises(CheckpointError, match="presence.*got 'absence'"):
+        make_trainer("segmenter", init=str(voc_folder), only="absence")
 
 
 def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):

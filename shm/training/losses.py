@@ -88,3 +88,17 @@ def trimap_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     logits = functional.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
     weights = logits.new_tensor([1.0, 1.0, 1.5])  # what is missing from unknown is lost to the head
     return functional.cross_entropy(logits, target, weight=weights, ignore_index=-1)
+
+
+def presence_loss(presence: torch.Tensor, target: torch.Tensor, *, least_fraction: float = 0.005) -> torch.Tensor:
+    """Cross entropy of somebody being there; a picture in which a person fills less than `least_fraction` counts nothing.
+
+    Args:
+        presence: (B, 1, 1, 1), logits.
+        target: (B, H, W) int64, as of `trimap_loss`: 1 person, 2 unknown.
+        least_fraction: share of the pixels, in [0, 1].
+    """
+    there = (target == 1).float().mean(dim=(1, 2)) >= least_fraction
+    counted = there | ~(target > 0).any(dim=2).any(dim=1)
+    entropy = functional.binary_cross_entropy_with_logits(presence.flatten().float(), there.float(), reduction="none")
+    return masked_mean(entropy.view_as(presence), counted.float().view_as(presence))

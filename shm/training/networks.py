@@ -34,7 +34,7 @@ class EndToEnd(nn.Module):
         super().__init__()
         self.segmenter, self.head = segmenter, head
 
-    def forward(self, image: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, image: torch.Tensor, count: int) -> tuple[torch.Tensor, ...]:
         """Return what both say of a batch.
 
         Args:
@@ -42,13 +42,15 @@ class EndToEnd(nn.Module):
             count: how many of the first pictures go on to the head.
 
         Returns:
-            logits (B, 3, h, w), and of the first pictures the probabilities (count, 3, H, W) and alpha_r (count, 1, H, W).
+            the segmenter's logits (B, 3, h, w) and presence (B, 1, 1, 1), and of the first pictures the probabilities
+            (count, 3, H, W) and alpha_r (count, 1, H, W).
         """
         size = tuple(image.shape[-2:])
         small = resize(image, fit_size(*size, round(SEEN_FRACTION * max(size)), Segmenter.MULTIPLE))
-        logits = self.segmenter(small * 2 - 1).logits.float()
+        said = self.segmenter(small * 2 - 1)
+        logits = said.logits.float()
         probabilities = (PRESETS["embedded"].sharpness * resize(logits[:count], size)).softmax(dim=1)
-        return logits, probabilities, self.head(image[:count], probabilities)
+        return logits, said.presence, probabilities, self.head(image[:count], probabilities)
 
 
 def open_stage(stage: str, init: str, segmenter: str) -> nn.Module:

@@ -28,7 +28,7 @@ from shm.matting import fuse
 from shm.pipeline import find_device, find_precision
 from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, draw_segmenter_batch, read_set
-from shm.training.losses import matting_loss, trimap_loss
+from shm.training.losses import matting_loss, presence_loss, trimap_loss
 from shm.training.networks import NEW_PARTS, open_stage, save_stage
 
 VALIDATION = 2**32
@@ -37,6 +37,9 @@ VALIDATION = 2**32
 TRIMAP_WEIGHT = 0.5
 """Weight of the trimap's cross entropy beside the loss of alpha, end to end: more than the paper's 0.01, as half of the pictures
 have nothing else to learn from."""
+
+PRESENCE_WEIGHT = 0.1
+"""Weight of the presence's cross entropy beside the trimap's."""
 
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
@@ -61,6 +64,7 @@ class TrainingConfig:
         learning_rate: at its highest; it falls to a hundredth along a cosine.
         warmup: steps until it is reached; in these only the segmenter's classifier, decoder and presence learn (Kumar et al.,
             Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
+        only: what the names of the weights that learn begin with, such as "presence"; empty for all.
         ema: decay of the averaged weights, which are the ones that are exported.
         made_layers: layers made from labelled photographs before training starts.
         seed: of everything that is drawn.
@@ -79,6 +83,7 @@ class TrainingConfig:
     side: int = 320
     learning_rate: float = 1e-3
     warmup: int = 100
+    only: str = ""
     ema: float = 0.998
     made_layers: int = 600
     seed: int = 1
@@ -107,12 +112,14 @@ class TrainingConfig:
 def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: TrainingConfig) -> torch.Tensor:
     """Return the loss of a stage for a batch."""
     if config.stage == "segmenter":
-        return trimap_loss(network(batch["image"] * 2 - 1).logits, batch["target"])
+        said = network(batch["image"] * 2 - 1)
+        return trimap_loss(said.logits, batch["target"]) + PRESENCE_WEIGHT * presence_loss(said.presence, batch["target"])
     if config.stage == "head":
         return fused_loss(network(batch["image"], batch["probabilities"]), batch["probabilities"], batch)
     # the composites come first; of the labelled photographs behind them nobody knows alpha
-    logits, probabilities, alpha_r = network(batch["image"], len(batch["alpha"]))
-    return fused_loss(alpha_r, probabilities, batch) + TRIMAP_WEIGHT * trimap_loss(logits, batch["target"])
+    logits, presence, probabilities, alpha_r = network(batch["image"], len(batch["alpha"]))
+    semantic = trimap_loss(logits, batch["target"]) + PRESENCE_WEIGHT * presence_loss(presence, batch["target"])
+    return fused_loss(alpha_r, probabilities, batch) + TRIMAP_WEIGHT * semantic
 
 
 def fused_loss(alpha_r: torch.Tensor, probabilities: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -170,8 +177,13 @@ class Trainer:
         self.network = network.to(device=self.device, memory_format=torch.channels_last)
         # DeepLab's folded batch normalization must never be in training mode; end to end the head's keeps its statistics as well
         self.network.train(config.stage == "head")
+        for name, weight in self.network.named_parameters():
+            weight.requires_grad_(weight.requires_grad and name.startswith(config.only))
         self.average = deepcopy(self.network).eval()
         learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
+        if not learnt:
+            names = ", ".join(name for name, _ in self.network.named_children())
+            raise CheckpointError("unknown_weights", f"only: expected what a weight's name begins with ({names}), got {config.only!r}")
         waiting = {name for name in learnt if config.stage == "segmenter" and not name.startswith(NEW_PARTS)}
         self.trunk = [weight for name, weight in learnt.items() if name in waiting]
         self.optimizer = torch.optim.AdamW(learnt.values(), lr=config.learning_rate, weight_decay=1e-4)
