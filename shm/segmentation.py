@@ -66,7 +66,7 @@ class SegmenterPreset:
 PRESETS: dict[str, SegmenterPreset] = {
     "embedded": SegmenterPreset(
         source=str(MODELS / "segmenter"),
-        backbone="DeepLabV3, MobileNetV2 1.0",
+        backbone="DeepLabV3+, MobileNetV2 1.0",
         license="Apache-2.0",
         commercial_use=True,
         megabytes=5.0,

@@ -15,6 +15,9 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForSemanticSegmentation, MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 from transformers.utils import ModelOutput
 
+STRENGTH = 4.0
+"""How much faster background's logit rises than the presence's falls: what fills the frame is often sure to be a person everywhere."""
+
 QUARTER, EIGHTH = 1, 4
 """The backbone's layers whose output is the last at these sizes of the input."""
 
@@ -92,10 +95,17 @@ class Presence(nn.Module):
         nn.init.zeros_(self.logit.weight)
         nn.init.constant_(self.logit.bias, 3.0)
 
+    def pool(self, deep: torch.Tensor) -> torch.Tensor:
+        """Return (B, 2 C), the means and maxima of features (B, C, h, w)."""
+        return torch.cat([deep.mean(dim=(2, 3)), deep.amax(dim=(2, 3))], dim=1)
+
+    def judge(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Return (B,), the logit of somebody being there, for what `pool` returns."""
+        return self.logit(functional.relu(self.hidden(self.norm(pooled))))[:, 0]
+
     def forward(self, deep: torch.Tensor) -> torch.Tensor:
-        """Return (B, 1, 1, 1), the logit of somebody being there, for features (B, C, h, w): their means and maxima decide."""
-        pooled = torch.cat([deep.mean(dim=(2, 3)), deep.amax(dim=(2, 3))], dim=1)
-        return self.logit(functional.relu(self.hidden(self.norm(pooled))))[..., None, None]
+        """Return (B, 1, 1, 1), the logit of somebody being there, for features (B, C, h, w)."""
+        return self.judge(self.pool(deep)).view(-1, 1, 1, 1)
 
 
 class TrimapNetwork(MobileNetV2ForSemanticSegmentation):
@@ -126,7 +136,7 @@ class TrimapNetwork(MobileNetV2ForSemanticSegmentation):
         levels = self.mobilenet_v2(pixel_values, output_hidden_states=True).hidden_states
         logits = self.decoder(self.segmentation_head(levels[-1]), levels[-1], levels[EIGHTH], levels[QUARTER])
         presence = self.presence(levels[-1])
-        background = logits[:, :1] + functional.softplus(-presence)
+        background = logits[:, :1] + STRENGTH * functional.softplus(-presence)
         return TrimapOutput(logits=torch.cat([background, logits[:, 1:]], dim=1), presence=presence)
 
 

@@ -12,7 +12,8 @@ from shm.cli import main
 from shm.matte import CheckpointError, ImageError
 from shm.matting import MattingConfig, MattingHead
 from shm.segmentation import Segmenter, open_network
-from shm.training import dataset, losses, networks, train
+from shm.training import dataset, losses, networks, presence, train
+from shm.trimap_network import STRENGTH
 
 SIDE = 96
 
@@ -172,10 +173,27 @@ def test_the_segmenter_keeps_what_the_model_knew(voc_folder):
         before, after = old(image).logits, new(image).logits
     kept = torch.cat([before[:, [0, 2]], before[:, [0, 2]].mean(dim=1, keepdim=True)], dim=1)  # "unknown" begins in the middle
     expected = torch.nn.functional.interpolate(kept, scale_factor=4, mode="bilinear", align_corners=False)
-    expected[:, :1] += torch.nn.functional.softplus(torch.tensor(-3.0))  # a new presence is not quite sure
+    expected[:, :1] += STRENGTH * torch.nn.functional.softplus(torch.tensor(-3.0))  # a new presence is not quite sure
     assert before.std() > 0.1
     torch.testing.assert_close(after, expected, rtol=1e-3, atol=1e-4)
     assert [new.config.id2label[index] for index in range(3)] == ["background", "person", "unknown"]
+
+
+def test_a_blend_lies_between_the_two(voc_folder):
+    network, tuned = (networks.open_segmenter(str(voc_folder)) for _ in range(2))
+    with torch.no_grad():
+        for weight in tuned.parameters():
+            weight += 0.5
+    blended = networks.blend(network, tuned, 0.2)
+    for name, weight in blended.named_parameters():
+        before, after = (dict(each.named_parameters())[name] for each in (network, tuned))
+        if name.startswith("decoder.logits"):
+            torch.testing.assert_close(weight, 0.2 * after)
+        elif name.startswith("decoder"):
+            torch.testing.assert_close(weight, after)
+        elif not name.startswith("presence"):
+            torch.testing.assert_close(weight, before + 0.1)
+    assert not blended.presence.logit.weight.any()
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
@@ -358,15 +376,20 @@ def test_of_labelled_photographs_the_trimap_alone_counts_end_to_end(make_trainer
     assert len(set(losses_of[1.0])) == 3
 
 
-def test_only_some_weights_may_learn(make_trainer, voc_folder):
-    trainer = make_trainer("segmenter", init=str(voc_folder), only="presence", learning_rate=1e-2)
-    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
-    for _ in range(3):
-        trainer.train_step()
-    changed = {name for name, tensor in trainer.network.state_dict().items() if not torch.equal(before[name], tensor)}
-    assert changed and all(name.startswith("presence.") for name in changed)
-    with pytest.raises(CheckpointError, match="presence.*got 'absence'"):
-        make_trainer("segmenter", init=str(voc_folder), only="absence")
+def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, voc_folder, tmp_path, capsys):
+    options = ("--init", str(voc_folder), "--steps", "60", "--batch", "8", "--learning-rate", "0.01", "--seed", "3")
+    assert train.run(arguments("presence", data_folder, tmp_path, *options)) == 0
+    assert "step 60 loss" in capsys.readouterr().err
+    taught, before = (networks.open_segmenter(str(folder)).eval() for folder in (tmp_path / "segmenter", voc_folder))
+    for name, weight in taught.named_parameters():
+        if not name.startswith(("presence", "decoder")):
+            torch.testing.assert_close(weight, dict(before.named_parameters())[name], rtol=1e-3, atol=1e-3)
+    pictures, there = presence.list_pictures(data)
+    assert there.tolist() == [1.0] * 3 + [0.0] * 3
+    cpu = torch.device("cpu")
+    pooled = presence.pool_pictures(taught, pictures, side=SIDE, device=cpu, precision=torch.float32)
+    with torch.no_grad():
+        assert ((taught.presence.judge(pooled) > 0) == there.bool()).all()
 
 
 def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):

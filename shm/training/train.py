@@ -2,7 +2,7 @@
 
 Stage "segmenter" fine-tunes the three-class T-Net on labelled photographs and composites; stage "head" trains the matting head,
 in the place of the M-Net, on composites whose alpha is known; stage "joint" then trains the two end to end (Chen et al.,
-Semantic Human Matting, ACM MM 2018, section 4).
+Semantic Human Matting, ACM MM 2018, section 4). Stage "presence" teaches a segmenter that is otherwise done whether anybody is there.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, draw_segmenter_batch, read_set
 from shm.training.losses import matting_loss, presence_loss, trimap_loss
 from shm.training.networks import NEW_PARTS, open_stage, save_stage
+from shm.training.presence import list_pictures, pool_pictures, teach_presence
 
 VALIDATION = 2**32
 """Batches of this number and after are for validation; training never comes so far."""
@@ -53,7 +54,7 @@ class TrainingConfig:
     """Everything that decides what a run does; written beside its weights.
 
     Attributes:
-        stage: "segmenter", "head" or "joint".
+        stage: "segmenter", "head", "joint" or "presence".
         data: folder of the training set.
         init: folder of the weights to start from; empty for a head that starts from random ones.
         segmenter: preset or folder of the one whose trimaps the head learns from, beside drawn ones, empty for none; in the stage
@@ -64,7 +65,6 @@ class TrainingConfig:
         learning_rate: at its highest; it falls to a hundredth along a cosine.
         warmup: steps until it is reached; in these only the segmenter's classifier, decoder and presence learn (Kumar et al.,
             Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
-        only: what the names of the weights that learn begin with, such as "presence"; empty for all.
         ema: decay of the averaged weights, which are the ones that are exported.
         made_layers: layers made from labelled photographs before training starts.
         seed: of everything that is drawn.
@@ -83,7 +83,6 @@ class TrainingConfig:
     side: int = 320
     learning_rate: float = 1e-3
     warmup: int = 100
-    only: str = ""
     ema: float = 0.998
     made_layers: int = 600
     seed: int = 1
@@ -94,8 +93,8 @@ class TrainingConfig:
         for name, smallest in SMALLEST.items():
             if not getattr(self, name) >= smallest:
                 raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
-        if self.segmenter and self.stage == "segmenter":
-            raise ValueError(f"segmenter: expected none for the stage segmenter, got {self.segmenter}")
+        if self.segmenter and self.stage in ("segmenter", "presence"):
+            raise ValueError(f"segmenter: expected none for the stage {self.stage}, got {self.segmenter}")
         if self.stage == "joint" and not (self.segmenter and self.init):
             raise ValueError(
                 "init, segmenter: expected both, a head and a segmenter, for the stage joint, "
@@ -103,7 +102,7 @@ class TrainingConfig:
             )
         if self.ema >= 1:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
-        if self.stage == "segmenter" and not self.init:
+        if self.stage in ("segmenter", "presence") and not self.init:
             raise ValueError("init: expected the folder of a MobileNetV2 DeepLabV3 for the segmenter, got none")
         if find_precision(self.precision or None, find_device(self.device or None)) == torch.float16:
             raise ValueError("precision: expected float32 or bfloat16, got float16")
@@ -177,13 +176,8 @@ class Trainer:
         self.network = network.to(device=self.device, memory_format=torch.channels_last)
         # DeepLab's folded batch normalization must never be in training mode; end to end the head's keeps its statistics as well
         self.network.train(config.stage == "head")
-        for name, weight in self.network.named_parameters():
-            weight.requires_grad_(weight.requires_grad and name.startswith(config.only))
         self.average = deepcopy(self.network).eval()
         learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
-        if not learnt:
-            names = ", ".join(name for name, _ in self.network.named_children())
-            raise CheckpointError("unknown_weights", f"only: expected what a weight's name begins with ({names}), got {config.only!r}")
         waiting = {name for name in learnt if config.stage == "segmenter" and not name.startswith(NEW_PARTS)}
         self.trunk = [weight for name, weight in learnt.items() if name in waiting]
         self.optimizer = torch.optim.AdamW(learnt.values(), lr=config.learning_rate, weight_decay=1e-4)
@@ -259,9 +253,29 @@ class Trainer:
         return float(np.mean(losses))
 
 
+def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> float:
+    """Teach a segmenter a new presence, write the segmenter, and return the loss at the end; minutes, and not resumed.
+
+    Raises:
+        CheckpointError: the initial weights cannot be opened.
+    """
+    device = find_device(config.device or None)
+    torch.manual_seed(config.seed)
+    network = open_stage("segmenter", config.init, "").eval().to(device=device, memory_format=torch.channels_last)
+    network.add_presence()
+    network.presence.to(device)
+    pictures, there = list_pictures(data)
+    precision = find_precision(config.precision or None, device)
+    pooled = pool_pictures(network, pictures, side=config.side, device=device, precision=precision)
+    settings = {"steps": config.steps, "batch": config.batch, "learning_rate": config.learning_rate, "seed": config.seed}
+    loss = teach_presence(network.presence, pooled, there.to(device), **settings)
+    save_stage(network, "segmenter", out)
+    return loss
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of the configuration."""
-    parser.add_argument("stage", choices=("segmenter", "head", "joint"), help="which network to train, or both")
+    parser.add_argument("stage", choices=("segmenter", "head", "joint", "presence"), help="what to train")
     parser.add_argument("data", help="folder of the training set, laid out as shm/training/dataset.py says")
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder for checkpoint and weights; resumed if present")
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (default: %(default)s)")
@@ -285,11 +299,15 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     arguments.out.mkdir(parents=True, exist_ok=True)
     data = read_set(Path(config.data), seed=config.seed, made_layers=config.made_layers)
-    if config.stage != "segmenter" and not (data.layers or data.cutouts):
+    if config.stage in ("head", "joint") and not (data.layers or data.cutouts):
         raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the head; got neither")
     sizes = f"{len(data.photographs)} labelled, {len(data.layers)} layers, "
     sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds"
     print(sizes, file=sys.stderr, flush=True)
+    if config.stage == "presence":
+        loss = train_presence(config, arguments.out, data)
+        print(f"step {config.steps} loss {loss:.4f}", file=sys.stderr, flush=True)
+        return 0
     trainer = Trainer(config, arguments.out, data)
     (arguments.out / "training.json").write_text(json.dumps(asdict(config) | {"set": sizes}, indent=2) + "\n")
     losses, start = [], time.perf_counter()
