@@ -18,6 +18,9 @@ from transformers.utils import ModelOutput
 STRENGTH = 4.0
 """How much faster background's logit rises than the presence's falls: what fills the frame is often sure to be a person everywhere."""
 
+STEEPNESS = 3.0
+"""How soon it begins to rise: not before the presence is in doubt."""
+
 QUARTER, EIGHTH = 1, 4
 """The backbone's layers whose output is the last at these sizes of the input."""
 
@@ -136,7 +139,7 @@ class TrimapNetwork(MobileNetV2ForSemanticSegmentation):
         levels = self.mobilenet_v2(pixel_values, output_hidden_states=True).hidden_states
         logits = self.decoder(self.segmentation_head(levels[-1]), levels[-1], levels[EIGHTH], levels[QUARTER])
         presence = self.presence(levels[-1])
-        background = logits[:, :1] + STRENGTH * functional.softplus(-presence)
+        background = logits[:, :1] + STRENGTH * functional.softplus(-presence, beta=STEEPNESS)
         return TrimapOutput(logits=torch.cat([background, logits[:, 1:]], dim=1), presence=presence)
 
 

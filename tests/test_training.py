@@ -13,7 +13,7 @@ from shm.matte import CheckpointError, ImageError
 from shm.matting import MattingConfig, MattingHead
 from shm.segmentation import Segmenter, open_network
 from shm.training import dataset, losses, networks, presence, train
-from shm.trimap_network import STRENGTH
+from shm.trimap_network import STEEPNESS, STRENGTH
 
 SIDE = 96
 
@@ -173,7 +173,7 @@ def test_the_segmenter_keeps_what_the_model_knew(voc_folder):
         before, after = old(image).logits, new(image).logits
     kept = torch.cat([before[:, [0, 2]], before[:, [0, 2]].mean(dim=1, keepdim=True)], dim=1)  # "unknown" begins in the middle
     expected = torch.nn.functional.interpolate(kept, scale_factor=4, mode="bilinear", align_corners=False)
-    expected[:, :1] += STRENGTH * torch.nn.functional.softplus(torch.tensor(-3.0))  # a new presence is not quite sure
+    expected[:, :1] += STRENGTH * torch.nn.functional.softplus(torch.tensor(-3.0), beta=STEEPNESS)  # a new presence is not quite sure
     assert before.std() > 0.1
     torch.testing.assert_close(after, expected, rtol=1e-3, atol=1e-4)
     assert [new.config.id2label[index] for index in range(3)] == ["background", "person", "unknown"]
@@ -377,9 +377,9 @@ def test_of_labelled_photographs_the_trimap_alone_counts_end_to_end(make_trainer
 
 
 def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, voc_folder, tmp_path, capsys):
-    options = ("--init", str(voc_folder), "--steps", "60", "--batch", "8", "--learning-rate", "0.01", "--seed", "3")
+    options = ("--init", str(voc_folder), "--steps", "300", "--batch", "8", "--learning-rate", "0.01", "--seed", "3")
     assert train.run(arguments("presence", data_folder, tmp_path, *options)) == 0
-    assert "step 60 loss" in capsys.readouterr().err
+    assert "step 300 loss" in capsys.readouterr().err
     taught, before = (networks.open_segmenter(str(folder)).eval() for folder in (tmp_path / "segmenter", voc_folder))
     for name, weight in taught.named_parameters():
         if not name.startswith(("presence", "decoder")):
