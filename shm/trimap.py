@@ -16,7 +16,7 @@ from shm.filters import box_mean, dilate, enlarge_part, erode, resize, split_row
 from shm.matte import check
 
 SOMETHING, SURE = 0.1, 0.75
-"""Probability of not being background from which on a pixel belongs to a region, and that of person which one of its pixels needs."""
+"""How probably not background the pixels of a region are, and how probably a person one of them has to be."""
 
 UNKNOWN = "unknown"
 """Name of the class by which a semantic model of our own marks the pixels it leaves to the matting head."""
@@ -31,8 +31,8 @@ def soft_trimap(
 ) -> torch.Tensor:
     """Turn the class probabilities of any semantic model into a soft trimap.
 
-    A model with a class "unknown" has said it all: F_s is the sum of its human classes; but see `drop_strays`. From any other only
-    p = P(person) is known: U_s = 4 q (1 - q), where q is the value nearest to 1/2 between the smallest and the largest p of a
+    A model with a class "unknown" has said it all: F_s is the sum of its human classes, and strays are dropped (`drop_strays`).
+    From any other model only p = P(person) is known: U_s = 4 q (1 - q), where q is the value nearest to 1/2 between the smallest and the largest p of a
     neighborhood, since networks are too sure of themselves beside an edge; F_s = p (1 - U_s), B_s = (1 - p)(1 - U_s).
 
     Args:
@@ -107,8 +107,8 @@ def drop_strays(trimap: torch.Tensor) -> torch.Tensor:
     dropped = []
     for background, person in zip(trimap[:, 0].cpu().numpy(), trimap[:, 1].cpu().numpy()):
         regions, count = ndimage.label(background < 1 - SOMETHING)
-        surest = ndimage.maximum(person, regions, range(count + 1))
-        dropped.append(torch.from_numpy((regions > 0) & (np.asarray(surest) < SURE)[regions]))
+        unsure = np.array(ndimage.maximum(person, regions, range(count + 1))) < SURE
+        dropped.append(torch.from_numpy((regions > 0) & unsure[regions]))
     nobody = trimap.new_tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
     return torch.where(torch.stack(dropped)[:, None].to(trimap.device), nobody, trimap)
 

@@ -15,11 +15,9 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForSemanticSegmentation, MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 from transformers.utils import ModelOutput
 
-STRENGTH = 4.0
-"""How much faster background's logit rises than the presence's falls: what fills the frame is often sure to be a person everywhere."""
-
-STEEPNESS = 3.0
-"""How soon it begins to rise: not before the presence is in doubt."""
+STRENGTH, STEEPNESS = 4.0, 3.0
+"""Slope of background's logit over a presence below 0, which has to outweigh pixels that are sure of a person, and how sharply it
+bends into the level above 0: where somebody is there, nothing is to change."""
 
 QUARTER, EIGHTH = 1, 4
 """The backbone's layers whose output is the last at these sizes of the input."""
@@ -135,7 +133,7 @@ class TrimapNetwork(MobileNetV2ForSemanticSegmentation):
         self.presence = Presence(deep, channels=self.config.decoder_channels)
 
     def forward(self, pixel_values: torch.Tensor) -> TrimapOutput:
-        """Return logits (B, K, h / 4, w / 4) and presence (B, 1, 1, 1) for pixel_values (B, 3, h, w)."""
+        """Return logits (B, K, h / 4, w / 4) and presence (B, 1, 1, 1) for pixel_values (B, 3, h, w), RGB in [-1, 1]."""
         levels = self.mobilenet_v2(pixel_values, output_hidden_states=True).hidden_states
         logits = self.decoder(self.segmentation_head(levels[-1]), levels[-1], levels[EIGHTH], levels[QUARTER])
         presence = self.presence(levels[-1])

@@ -1,6 +1,7 @@
 """The training wing on tiny pictures and networks: what is known exactly stays exact, a run repeats, resumes and exports."""
 
 import argparse
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -235,6 +236,8 @@ def test_a_label_of_another_size_is_refused(data_folder):
         ("head DATA -o OUT --steps 0", 2, "steps: expected at least 1, got 0"),
         ("head DATA -o OUT --save-every 0", 2, "save_every: expected at least 1, got 0"),
         ("head DATA -o OUT --learning-rate nan", 2, "learning_rate: expected at least 0.0, got nan"),
+        ("presence DATA -o OUT", 2, "init: expected the folder of a MobileNetV2 DeepLabV3"),
+        ("joint DATA -o OUT --init nowhere", 2, "init, segmenter: expected both"),
         ("head DATA -o OUT --device toaster", 2, "device: expected one that is here"),
         ("head DATA -o OUT --precision float16", 2, "precision: expected float32 or bfloat16, got float16"),
     ],
@@ -360,20 +363,17 @@ def test_end_to_end_composites_come_first_and_alpha_agrees_with_their_target(dat
     assert solid.any() and (batch["alpha"][solid] > 0.98).all()
 
 
-def test_of_labelled_photographs_the_trimap_alone_counts_end_to_end(make_trainer, voc_folder, head_folder):
+def test_of_labelled_photographs_the_trimap_alone_counts_end_to_end(make_trainer, voc_folder, head_folder, monkeypatch):
     trainer = make_trainer("joint", init=str(head_folder), segmenter=str(voc_folder), batch=4)
     batch = train.draw_batch(trainer.data, trainer.config, 0)
     other = batch | {"target": torch.cat([batch["target"][:2], (batch["target"][2:] + 1) % 3])}
     alike = batch | {"image": torch.cat([batch["image"][:2], batch["image"][2:].flip(-1)])}
-    losses_of = {}
-    for weight in (0.0, 1.0):
-        train.TRIMAP_WEIGHT, kept = weight, train.TRIMAP_WEIGHT
-        try:
-            losses_of[weight] = [train.compute_loss(trainer.average, drawn, trainer.config).item() for drawn in (batch, other, alike)]
-        finally:
-            train.TRIMAP_WEIGHT = kept
-    assert losses_of[0.0][0] == losses_of[0.0][1] == losses_of[0.0][2]
-    assert len(set(losses_of[1.0])) == 3
+
+    def compute_losses(weight):
+        monkeypatch.setattr(train, "TRIMAP_WEIGHT", weight)
+        return {train.compute_loss(trainer.average, drawn, trainer.config).item() for drawn in (batch, other, alike)}
+
+    assert len(compute_losses(0.0)) == 1 and len(compute_losses(1.0)) == 3
 
 
 def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, voc_folder, tmp_path, capsys):
@@ -390,6 +390,10 @@ def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, voc_fo
     pooled = presence.pool_pictures(taught, pictures, side=SIDE, device=cpu, precision=torch.float32)
     with torch.no_grad():
         assert ((taught.presence.judge(pooled) > 0) == there.bool()).all()
+    config = train.TrainingConfig("presence", "data", init=str(voc_folder))
+    for lonely in (replace(data, backgrounds=[]), replace(data, photographs=[])):
+        with pytest.raises(FileNotFoundError, match="expected people in labelled/ and pictures without any"):
+            train.train_presence(config, tmp_path, lonely)
 
 
 def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):

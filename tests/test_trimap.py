@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from shm.matte import to_depth
-from shm.trimap import hard_trimap, soft_trimap, trimap_from_alpha
+from shm.trimap import drop_strays, hard_trimap, soft_trimap, trimap_from_alpha
 
 OURS = ("background", "person", "unknown")
 SIZES = [(1, 1), (37, 53), (1, 400)]
@@ -22,6 +22,18 @@ def disc(side: int, radius: float, softness: float = 0.0) -> torch.Tensor:
     inside = radius - torch.hypot(steps[:, None], steps[None])
     edge = inside / (2 * softness) + 0.5 if softness else inside > 0
     return edge.clamp(0, 1).float()[None, None]
+
+
+def test_unknown_that_no_person_is_part_of_is_dropped_whole_and_picture_by_picture() -> None:
+    unknown = torch.zeros(2, 1, 40, 60)
+    unknown[..., 5:20, 5:15], unknown[..., 22:35, 30:55] = 1.0, 0.6  # two regions of each picture
+    person = torch.zeros_like(unknown)
+    person[0, :, 10, 8] = 0.8  # one pixel of the first region of the first picture
+    trimap = torch.cat([(1 - unknown - person).clamp(min=0), person, unknown - person * unknown], dim=1)
+    result = drop_strays(trimap)
+    assert torch.equal(result[0, :, :20, :20], trimap[0, :, :20, :20])
+    assert not result[0, 1:, 20:].any() and not result[1, 1:].any() and (result[1, 0] == 1).all()
+    assert torch.equal(soft_trimap(trimap, OURS, ("person",)), result)
 
 
 def test_a_model_with_unknown_passes_through() -> None:

@@ -254,17 +254,20 @@ class Trainer:
 
 
 def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> float:
-    """Teach a segmenter a new presence, write the segmenter, and return the loss at the end; minutes, and not resumed.
+    """Teach a segmenter a new presence, write the segmenter, and return the loss at the end; it takes minutes and is not resumed.
 
     Raises:
         CheckpointError: the initial weights cannot be opened.
+        FileNotFoundError: the training set shows nobody, or nothing but people.
     """
+    pictures, there = list_pictures(data)
+    if not 0 < there.sum() < len(there):
+        raise FileNotFoundError(f"{config.data}: expected people in labelled/ and pictures without any in background/")
     device = find_device(config.device or None)
     torch.manual_seed(config.seed)
-    network = open_stage("segmenter", config.init, "").eval().to(device=device, memory_format=torch.channels_last)
+    network = open_stage(config.stage, config.init, "").eval()
     network.add_presence()
-    network.presence.to(device)
-    pictures, there = list_pictures(data)
+    network.to(device=device, memory_format=torch.channels_last)
     precision = find_precision(config.precision or None, device)
     pooled = pool_pictures(network, pictures, side=config.side, device=device, precision=precision)
     settings = {"steps": config.steps, "batch": config.batch, "learning_rate": config.learning_rate, "seed": config.seed}
@@ -304,12 +307,14 @@ def run(arguments: argparse.Namespace) -> int:
     sizes = f"{len(data.photographs)} labelled, {len(data.layers)} layers, "
     sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds"
     print(sizes, file=sys.stderr, flush=True)
+    record = json.dumps(asdict(config) | {"set": sizes}, indent=2) + "\n"
     if config.stage == "presence":
         loss = train_presence(config, arguments.out, data)
+        (arguments.out / "training.json").write_text(record)
         print(f"step {config.steps} loss {loss:.4f}", file=sys.stderr, flush=True)
         return 0
     trainer = Trainer(config, arguments.out, data)
-    (arguments.out / "training.json").write_text(json.dumps(asdict(config) | {"set": sizes}, indent=2) + "\n")
+    (arguments.out / "training.json").write_text(record)
     losses, start = [], time.perf_counter()
     while trainer.step < config.steps:
         losses.append(trainer.train_step())
