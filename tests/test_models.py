@@ -27,7 +27,7 @@ FILES = {"README.md", "config.json", "model.safetensors"}
 
 
 def test_there_are_two_models_and_nothing_else() -> None:
-    assert {path for path in (ROOT / "models").iterdir()} == set(FOLDERS)
+    assert {path for path in (ROOT / "models").iterdir()} == {ROOT / "models" / "README.md", *FOLDERS}
     assert MODELS == ROOT / "models"
 
 
