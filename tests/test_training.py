@@ -13,19 +13,20 @@ from shm.cli import main
 from shm.matte import CheckpointError, ImageError
 from shm.matting import MattingConfig, MattingHead
 from shm.segmentation import Segmenter, open_network
-from shm.training import dataset, losses, networks, presence, train
-from shm.trimap_network import STEEPNESS, STRENGTH
+from shm.training import dataset, losses, mining, networks, presence, train
+from shm.trimap_network import STEEPNESS, STRENGTH, TrimapOutput
 
 SIDE = 96
 
 
 def draw_person(rng):
-    """A bright ellipse on a dark wall with its label; its edge is marked as not known."""
+    """A bright ellipse on a dark wall, its alpha, and where that is known: all but a part of the edge."""
     y, x = np.mgrid[0:120, 0:90]
     distance = np.hypot((y - 70) / 50, (x - 45) / 30)
     image = np.where((distance < 1)[..., None], (220, 170, 140), (30, 60, 50)) + rng.integers(0, 20, (120, 90, 3))
-    label = np.select([distance < 0.92, distance > 1.08], [255, 0], 128)
-    return image.astype(np.uint8), label.astype(np.uint8)
+    alpha = np.clip((1.08 - distance) / 0.16, 0, 1) * 255
+    known = np.where((alpha > 0) & (alpha < 255) & (x < 45), 0, 255)
+    return image.astype(np.uint8), np.dstack([alpha, known]).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,7 @@ def data_folder(tmp_path_factory):
         image, label = draw_person(rng)
         Image.fromarray(image).save(folder / f"labelled/image/{number}.png")
         Image.fromarray(label).save(folder / f"labelled/label/{number}.png")
-        alpha = np.where(label == 128, 127, label).astype(np.uint8)
-        Image.fromarray(np.dstack([image, alpha])).save(folder / f"cutout/{number}.png")
+        Image.fromarray(np.dstack([image, label[..., 0]])).save(folder / f"cutout/{number}.png")
         Image.fromarray(rng.integers(0, 255, (100, 130, 3), dtype=np.uint8)).save(folder / f"background/{number}.png")
     return folder
 
@@ -401,3 +401,28 @@ def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):
     monkeypatch.setattr(train, "compute_loss", lambda network, *_: network.last[1].bias.sum() * torch.nan)
     with pytest.raises(RuntimeError, match="non-finite"):
         trainer.train_step()
+
+
+class SeesRed(torch.nn.Module):
+    """Takes what is red for a person."""
+
+    def forward(self, image):
+        person = 8 * image[:, :1]
+        return TrimapOutput(logits=torch.cat([-person, person, 0 * person], dim=1))
+
+
+def test_hard_backgrounds_come_oftener_and_as_photographs(data):
+    plain = [torch.full((3, 40, 50), value, dtype=torch.uint8) for value in (10, 20, 30)]
+    red = torch.full((3, 40, 50), 20, dtype=torch.uint8)
+    red[0] = 250
+    settings = {"device": torch.device("cpu"), "precision": torch.float32}
+    hard = mining.repeat_hard(replace(data, backgrounds=[plain[0], red, *plain[1:]]), SeesRed(), 1, **settings)
+    assert sum(picture is red for picture in hard.backgrounds) == mining.TIMES and len(hard.backgrounds) == 3 + mining.TIMES
+    assert len(hard.photographs) == len(data.photographs) + 1
+    image, label = hard.photographs[-1]
+    assert image is red and (label[0] == 0).all() and (label[1] == 255).all()
+
+
+def test_mining_changes_what_the_segmenter_learns(make_trainer, voc_folder):
+    plain, mined = (make_trainer("segmenter", init=str(voc_folder), hardest=count) for count in (0, 2))
+    assert len(mined.data.backgrounds) == len(plain.data.backgrounds) + 2 * (mining.TIMES - 1)

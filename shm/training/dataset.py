@@ -1,7 +1,7 @@
 """The training set: a folder of pictures, held in memory as uint8, from which batches are drawn.
 
     DATA/labelled/image/NAME.*   photographs with and without people
-    DATA/labelled/label/NAME.png 8 bit, same size: 255 certain person, 0 certain background, anything between: not known
+    DATA/labelled/label/NAME.png gray and alpha, same size: gray is alpha, which is known where alpha is 255
     DATA/cutout/NAME.png         straight RGBA people whose alpha is true
     DATA/background/NAME.*       photographs without people
 """
@@ -26,7 +26,7 @@ from shm.segmentation import PRESETS, Segmenter
 from shm.training.accessories import add_glasses, add_veil, cut_gap, cut_lace
 from shm.training.grooming import add_beard, add_braid, add_collar, add_fringe
 from shm.training.hair import Outline, add_hair, find_outline
-from shm.training.synthesis import cut_layer, degrade_trimap, draw_composite, edge_target, record, shift_color, soften
+from shm.training.synthesis import cut_layer, degrade_trimap, draw_composite, record, shift_color, soften
 from shm.trimap import soft_trimap, trimap_from_alpha
 
 LAYER_SIDE = 640
@@ -40,7 +40,7 @@ RARE_BELOW: tuple[tuple[Dressing, float], ...] = ((cut_gap, 0.15), (cut_lace, 0.
 RARE_ABOVE: tuple[tuple[Dressing, float], ...] = ((add_beard, 0.04), (add_braid, 0.05), (add_glasses, 0.03), (add_veil, 0.03))
 """What is over it, and how often."""
 
-EDGE_RADIUS = 5
+EDGE_RADIUS = 4
 """How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: farther, and nobody says where it is."""
 
 SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
@@ -55,7 +55,7 @@ class TrainingSet:
     """What training draws from.
 
     Attributes:
-        photographs: pairs of image (3, H, W) and label (1, H, W), both uint8.
+        photographs: pairs of image (3, H, W) and label (2, H, W), both uint8: alpha, and 255 where that is known, else 0.
         layers: (4, H, W) uint8 straight RGBA people, made from labelled photographs.
         cutouts: (4, H, W) uint8 straight RGBA people whose alpha is true.
         backgrounds: (3, H, W) uint8.
@@ -81,7 +81,7 @@ def read_set(folder: Path, *, seed: int, made_layers: int) -> TrainingSet:
         photographs = list(pool.map(lambda pair: read_labelled(*pair), pairs))
         cutouts = list(pool.map(lambda path: read(path, "RGBA"), sorted((folder / "cutout").glob("*.png"))))
         backgrounds = list(pool.map(lambda path: read(path, "RGB"), sorted((folder / "background").glob("*.*"))))
-    people = [pair for pair in photographs if (pair[1] == 255).float().mean() > 0.04]
+    people = [pair for pair in photographs if certain_person(pair[1]).mean() > 0.04]
     if not people and not cutouts:
         raise FileNotFoundError(f"{folder}: expected people in labelled/ or in cutout/, as shm/training/dataset.py says")
     order = np.random.default_rng(seed).permutation(len(people))
@@ -93,12 +93,12 @@ def read_set(folder: Path, *, seed: int, made_layers: int) -> TrainingSet:
 
 
 def read_labelled(image_path: Path, label_path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read a photograph (3, H, W) and its label (1, H, W), both uint8.
+    """Read a photograph (3, H, W) and its label (2, H, W), both uint8.
 
     Raises:
         ImageError: code "size_mismatch".
     """
-    image, label = read(image_path, "RGB"), read(label_path, "L")
+    image, label = read(image_path, "RGB"), read(label_path, "LA")
     sizes = [f"{tensor.shape[-1]} x {tensor.shape[-2]}" for tensor in (image, label)]
     if sizes[0] != sizes[1]:
         sentence = f"{label_path}: expected the size of {image_path.name}, {sizes[0]}, got {sizes[1]}"
@@ -110,9 +110,14 @@ def read(path: Path, mode: str) -> torch.Tensor:
     """Read a picture in a mode of PIL as (C, H, W) uint8, its longer side at most `LAYER_SIDE`."""
     with Image.open(path) as picture:
         picture = picture.convert(mode)
-        picture.thumbnail((LAYER_SIDE, LAYER_SIDE), Image.Resampling.NEAREST if mode == "L" else Image.Resampling.LANCZOS)
+        picture.thumbnail((LAYER_SIDE, LAYER_SIDE), Image.Resampling.NEAREST if mode == "LA" else Image.Resampling.LANCZOS)
         array = np.array(picture)
     return torch.from_numpy(array[..., None] if array.ndim == 2 else array).permute(2, 0, 1).contiguous()
+
+
+def certain_person(label: torch.Tensor) -> torch.Tensor:
+    """Return 1.0 where a label (2, H, W) uint8 knows an opaque person, 0.0 elsewhere, (H, W)."""
+    return ((label[0] > 242) & (label[1] == 255)).float()
 
 
 def make_layer(rng: np.random.Generator, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -121,7 +126,7 @@ def make_layer(rng: np.random.Generator, image: torch.Tensor, label: torch.Tenso
     Returns:
         (4, H, W) uint8 straight RGBA.
     """
-    layer = cut_layer(rng, image.permute(1, 2, 0).numpy(), label[0].numpy())
+    layer = cut_layer(rng, image.permute(1, 2, 0).numpy(), certain_person(label).numpy())
     outline = find_outline(layer)
     if outline is not None:
         layer = dress(rng, layer, outline, RARE_BELOW)
@@ -150,7 +155,7 @@ def draw_labelled(
         radius: how far from an edge unknown reaches, in pixels.
 
     Returns:
-        image (1, 3, side, side) float32 in [0, 1]; target (1, side, side) int64, as `edge_target` says.
+        image (1, 3, side, side) float32 in [0, 1]; target (1, side, side) int64, as `target_from_alpha` says.
     """
     image, label = data.photographs[rng.integers(len(data.photographs))]
     height, width = image.shape[-2:]
@@ -165,12 +170,13 @@ def draw_labelled(
         part = tensor[None, :, top : top + rows, left : left + columns].float() / 255
         return resize(part.flip(-1) if mirrored else part, size)
 
-    canvas, known = torch.full((1, 3, side, side), 0.5), torch.full((1, 1, side, side), 0.5)
+    canvas, target = torch.full((1, 3, side, side), 0.5), torch.full((1, side, side), -1)
     y, x = rng.integers(0, side - size[0] + 1), rng.integers(0, side - size[1] + 1)
-    canvas[..., y : y + size[0], x : x + size[1]] = shift_color(rng, crop(image), 0.15)
-    known[..., y : y + size[0], x : x + size[1]] = crop(label)
-    unlabelled = 0.01 * longer * side / window  # half the width of the band that labels leave open beside an edge
-    return record(rng, soften(rng, canvas)), edge_target(known, math.ceil(unlabelled) + radius)
+    place = np.s_[..., y : y + size[0], x : x + size[1]]
+    canvas[place] = shift_color(rng, crop(image), 0.15)
+    alpha, known = crop(label).split(1, dim=1)
+    target[place] = target_from_alpha(alpha, radius, known)
+    return record(rng, soften(rng, canvas)), target
 
 
 def draw_layers(rng: np.random.Generator, data: TrainingSet, cutout_fraction: float) -> list[torch.Tensor]:
@@ -183,11 +189,11 @@ def draw_segmenter_batch(rng: np.random.Generator, data: TrainingSet, *, batch: 
     """Draw a batch for the segmenter, labelled photographs and composites in turn.
 
     Returns:
-        image (B, 3, side, side) float32 in [0, 1]; target (B, side, side) int64, as `edge_target` says.
+        image (B, 3, side, side) float32 in [0, 1]; target (B, side, side) int64, as `target_from_alpha` says.
     """
     samples = []
     for index in range(batch):
-        layers = draw_layers(rng, data, 0.35)
+        layers = draw_layers(rng, data, 0.7)
         if data.photographs and (index % 2 == 0 or not layers):
             samples.append(draw_labelled(rng, data, side))
         else:
@@ -199,16 +205,26 @@ def draw_segmenter_batch(rng: np.random.Generator, data: TrainingSet, *, batch: 
     return {"image": torch.cat(images), "target": torch.cat(targets)}
 
 
-def target_from_alpha(alpha: torch.Tensor, radius: int) -> torch.Tensor:
-    """Return the segmenter's target (B, H, W) int64 for a true alpha (B, 1, H, W): 0 background, 1 person, 2 unknown."""
-    return trimap_from_alpha((alpha * 1.04 - 0.02).clamp(0, 1), radius=radius).argmax(dim=1)
+def target_from_alpha(alpha: torch.Tensor, radius: int, known: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the segmenter's target for a true alpha: 0 background, 1 person, 2 unknown, -1 nobody knows.
+
+    Args:
+        alpha: (B, 1, H, W) in [0, 1].
+        radius: how far from a soft pixel or an edge unknown reaches, in pixels.
+        known: (B, 1, H, W) in [0, 1], where alpha counts; None for everywhere.
+
+    Returns:
+        (B, H, W) int64.
+    """
+    target = trimap_from_alpha((alpha * 1.04 - 0.02).clamp(0, 1), radius=radius).argmax(dim=1)
+    return target if known is None else torch.where(known[:, 0] > 0.99, target, -1)
 
 
 def draw_joint_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int) -> dict[str, torch.Tensor]:
     """Draw a batch for both networks: composites with people as photographs show them, then as many labelled photographs.
 
     Returns:
-        image (B, 3, side, side); target (B, side, side) int64, as `edge_target` says; and of the composites alone foreground,
+        image (B, 3, side, side); target (B, side, side) int64, as `target_from_alpha` says; and of the composites alone foreground,
         background (C, 3, side, side) and alpha (C, 1, side, side), float32. C is half of B, rounded up, and all of it where there
         are no labelled photographs.
     """

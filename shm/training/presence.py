@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from shm.filters import fit_size, resize
 from shm.segmentation import Segmenter
-from shm.training.dataset import TrainingSet
+from shm.training.dataset import TrainingSet, certain_person
 
 LEAST = 0.005
 """Share of a labelled photograph that a person fills at least, for somebody to be there."""
@@ -23,7 +23,7 @@ DROPPED = 0.2
 
 def list_pictures(data: TrainingSet) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each."""
-    people = [image for image, label in data.photographs if (label == 255).float().mean() >= LEAST]
+    people = [image for image, label in data.photographs if certain_person(label).mean() >= LEAST]
     pictures = people + data.backgrounds
     return pictures, (torch.arange(len(pictures)) < len(people)).float()
 

@@ -21,18 +21,18 @@ from shm.training.hair import draw_strands, draw_style, gather_locks, grow_stran
 from shm.trimap import trimap_from_alpha
 
 
-def cut_layer(rng: np.random.Generator, image: np.ndarray, label: np.ndarray) -> np.ndarray:
+def cut_layer(rng: np.random.Generator, image: np.ndarray, certain: np.ndarray) -> np.ndarray:
     """Cut a person out along a new edge well inside the certain region, where every color is the person's own.
 
     Args:
         rng: source of chance.
         image: (H, W, 3) uint8.
-        label: (H, W) uint8, 255 certain person, 128 unknown, 0 certain background.
+        certain: (H, W) float32, 1 where a person is, and is opaque, beyond doubt.
 
     Returns:
         (H, W, 4) uint8 straight RGBA with an edge of random softness.
     """
-    person = torch.from_numpy(label == 255)[None, None].float()
+    person = torch.from_numpy(certain)[None, None]
     softness = rng.uniform(0.4, 2.0)
     inner = erode(person, math.ceil(2 * softness))
     wavy = gaussian_blur(inner, rng.uniform(1.0, 4.0)) > 0.5  # rounds the corners that labels have
@@ -303,19 +303,3 @@ def degrade_trimap(rng: np.random.Generator, alpha: torch.Tensor) -> torch.Tenso
         doubt = (resize(spot, (side, side)) - rng.uniform(0.6, 1.5)).clamp(0, 1)
         soft = soft * (1 - doubt) + doubt * torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
     return soft
-
-
-def edge_target(label: torch.Tensor, radius: int) -> torch.Tensor:
-    """Return the segmenter's target for a labelled photograph: 0 background, 1 person, 2 unknown, -1 nobody knows.
-
-    Args:
-        label: (B, 1, H, W) float, 0 certain background, 1 certain person, between: ignored.
-        radius: how far from both a person and the background a pixel still counts as their edge, in pixels.
-
-    Returns:
-        (B, H, W) int64.
-    """
-    person, background = (label > 0.9).float(), (label < 0.1).float()
-    target = torch.where(person > 0, 1, torch.where(background > 0, 0, -1))
-    edge = dilate(person, radius) * dilate(background, radius)
-    return torch.where(edge > 0, 2, target)[:, 0]

@@ -29,6 +29,7 @@ from shm.pipeline import find_device, find_precision
 from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, draw_segmenter_batch, read_set
 from shm.training.losses import matting_loss, presence_loss, trimap_loss
+from shm.training.mining import repeat_hard
 from shm.training.networks import NEW_PARTS, open_stage, save_stage
 from shm.training.presence import list_pictures, pool_pictures, teach_presence
 
@@ -45,7 +46,7 @@ PRESENCE_WEIGHT = 0.1
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
 
-SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "seed": 0, "learning_rate": 0.0, "ema": 0.0}
+SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "hardest": 0, "seed": 0, "learning_rate": 0.0, "ema": 0.0}
 """The smallest value that a field of a configuration may have."""
 
 
@@ -67,6 +68,7 @@ class TrainingConfig:
             Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
         ema: decay of the averaged weights, which are the ones that are exported.
         made_layers: layers made from labelled photographs before training starts.
+        hardest: how many of the backgrounds, those that the initial segmenter takes for people most, the segmenter sees oftener.
         seed: of everything that is drawn.
         device, precision: as in `shm.load`, where empty takes the best; not float16, in which small gradients vanish.
 
@@ -85,6 +87,7 @@ class TrainingConfig:
     warmup: int = 100
     ema: float = 0.998
     made_layers: int = 600
+    hardest: int = 0
     seed: int = 1
     device: str = ""
     precision: str = ""
@@ -174,6 +177,9 @@ class Trainer:
         self.segmenter = Segmenter.from_pretrained(config.segmenter) if shown else None
         network = open_stage(config.stage, config.init, config.segmenter)
         self.network = network.to(device=self.device, memory_format=torch.channels_last)
+        if config.hardest and config.stage == "segmenter":
+            settings = {"device": self.device, "precision": self.precision}
+            self.data = repeat_hard(data, self.network, config.hardest, **settings)
         # DeepLab's folded batch normalization must never be in training mode; end to end the head's keeps its statistics as well
         self.network.train(config.stage == "head")
         self.average = deepcopy(self.network).eval()

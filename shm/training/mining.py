@@ -1,0 +1,50 @@
+"""Hard negatives: pictures without people in which a segmenter sees somebody, so that training shows them oftener."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from shm.filters import fit_size, resize
+from shm.segmentation import Segmenter
+from shm.training.dataset import TrainingSet
+
+SIDES = (384, 640)
+"""Longer sides at which a segmenter sees each background, in pixels: what a bed is at one size may be a person at another."""
+
+TIMES = 4
+"""How often a hard background is drawn, compared with another one."""
+
+
+@torch.no_grad()
+def measure_hardness(network: nn.Module, background: torch.Tensor, *, device: torch.device, precision: torch.dtype) -> float:
+    """Return the mean probability of person or unknown that a network sees in a picture without people, at its worst size.
+
+    Args:
+        network: RGB in [-1, 1] to logits of background, person, unknown.
+        background: (3, H, W) uint8.
+        device, precision: of the forward pass.
+    """
+    found = []
+    for side in SIDES:
+        view = resize(background[None].to(device).float() / 255, fit_size(*background.shape[-2:], side, Segmenter.MULTIPLE))
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            logits = network(view * 2 - 1).logits
+        found.append(1 - logits.float().softmax(dim=1)[:, 0].mean().item())
+    return max(found)
+
+
+def repeat_hard(
+    data: TrainingSet, network: nn.Module, count: int, *, device: torch.device, precision: torch.dtype
+) -> TrainingSet:
+    """Return a set in which the `count` backgrounds that a network takes for people most are drawn `TIMES` times as often.
+
+    Each of them also becomes a photograph in which everything is background.
+    """
+    hardness = [measure_hardness(network, picture, device=device, precision=precision) for picture in data.backgrounds]
+    ranked = sorted(range(len(hardness)), key=lambda index: -hardness[index])[:count]
+    hard = [data.backgrounds[index] for index in ranked]
+    nobody = [torch.stack([torch.zeros_like(picture[0]), torch.full_like(picture[0], 255)]) for picture in hard]
+    return replace(data, photographs=data.photographs + list(zip(hard, nobody)), backgrounds=data.backgrounds + hard * (TIMES - 1))
