@@ -265,7 +265,7 @@ def streamline(network: nn.Module) -> nn.Module:
     architectures stay as they are.
 
     Args:
-        network: to be used in evaluation mode only; it can no longer be trained.
+        network: to be used in evaluation mode only.
     """
     from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
     from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import MobileNetV2ConvLayer

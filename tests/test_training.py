@@ -180,6 +180,22 @@ def test_the_segmenter_keeps_what_the_model_knew(voc_folder):
     assert [new.config.id2label[index] for index in range(3)] == ["background", "person", "unknown"]
 
 
+def test_what_is_left_behind_says_what_was_trained(voc_folder, tmp_path):
+    network = networks.open_segmenter(str(voc_folder))
+    names = [name for name, _ in network.named_parameters()]
+    assert not any("normalization" in name or "conv_1x1" in name for name in names)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    networks.save_stage(network, "segmenter", tmp_path)
+    image = torch.rand(1, 3, 64, 96)
+    for opened in (open_network(str(tmp_path / "segmenter")).eval(), networks.open_segmenter(str(tmp_path / "segmenter"))):
+        with torch.no_grad():
+            said, expected = opened(image).logits, network(image).logits
+        torch.testing.assert_close(said, expected, rtol=0.02, atol=0.02 * expected.std().item())
+    assert not load_file(tmp_path / "segmenter/model.safetensors")["mobilenet_v2.conv_1x1.convolution.weight"].any()
+
+
 def test_a_blend_lies_between_the_two(voc_folder):
     network, tuned = (networks.open_segmenter(str(voc_folder)) for _ in range(2))
     with torch.no_grad():
@@ -287,11 +303,12 @@ def test_a_run_resumes_to_the_same_weights(stage, data_folder, voc_folder, head_
     parts = ("segmenter", "head") if stage == "joint" else (stage,)
     assert sorted(path.name for path in whole.iterdir() if path.is_dir()) == sorted(parts)
     for part in parts:
-        opened = open_network(str(whole / part)) if part == "segmenter" else MattingHead.load(str(whole / part))
+        exported = load_file(whole / part / "model.safetensors")
+        assert {tensor.dtype for tensor in exported.values()} <= {torch.float16, torch.int64}
+        opened = networks.open_segmenter(str(whole / part)) if part == "segmenter" else MattingHead.load(str(whole / part))
         for name, tensor in opened.state_dict().items():
             trained = states[0][f"{part}.{name}" if stage == "joint" else name]
-            exported = trained.half() if tensor.is_floating_point() else trained
-            assert torch.equal(tensor, exported.to(tensor.dtype)) and tensor.dtype != torch.float16
+            torch.testing.assert_close(tensor, trained, rtol=1e-3, atol=1e-6)
     (halves / "checkpoint.pt").write_bytes((whole / "checkpoint.pt").read_bytes()[:5000])
     with pytest.raises(CheckpointError, match="expected a checkpoint of this network"):
         train.run(arguments(stage, data_folder, halves, "--steps", "4", *init))

@@ -11,8 +11,8 @@ from shm.filters import fit_size, resize
 from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet
 
-SIDES = (384, 640)
-"""Longer sides at which a segmenter sees each background, in pixels: what a bed is at one size may be a person at another."""
+SIDE = 384
+"""Longer side at which a segmenter sees each background, in pixels."""
 
 TIMES = 4
 """How often a hard background is drawn, compared with another one."""
@@ -20,20 +20,17 @@ TIMES = 4
 
 @torch.no_grad()
 def measure_hardness(network: nn.Module, background: torch.Tensor, *, device: torch.device, precision: torch.dtype) -> float:
-    """Return the mean probability of person or unknown that a network sees in a picture without people, at its worst size.
+    """Return the mean probability of person or unknown that a network sees in a picture without people.
 
     Args:
         network: RGB in [-1, 1] to logits of background, person, unknown.
         background: (3, H, W) uint8.
         device, precision: of the forward pass.
     """
-    found = []
-    for side in SIDES:
-        view = resize(background[None].to(device).float() / 255, fit_size(*background.shape[-2:], side, Segmenter.MULTIPLE))
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            logits = network(view * 2 - 1).logits
-        found.append(1 - logits.float().softmax(dim=1)[:, 0].mean().item())
-    return max(found)
+    view = resize(background[None].to(device).float() / 255, fit_size(*background.shape[-2:], SIDE, Segmenter.MULTIPLE))
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        logits = network(view * 2 - 1).logits
+    return 1 - logits.float().softmax(dim=1)[:, 0].mean().item()
 
 
 def repeat_hard(

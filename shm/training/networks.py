@@ -13,7 +13,7 @@ from torch.nn import functional
 from shm.filters import fit_size, resize
 from shm.matte import CheckpointError
 from shm.matting import MattingConfig, MattingHead
-from shm.segmentation import PRESETS, Segmenter, silence_transformers
+from shm.segmentation import PRESETS, Segmenter, silence_transformers, streamline
 from shm.training.dataset import SEEN_FRACTION
 
 NEW_PARTS = ("segmentation_head.classifier", "decoder", "presence")
@@ -70,7 +70,8 @@ def save_stage(network: nn.Module, stage: str, folder: Path) -> None:
     parts = dict(network.named_children()) if stage == "joint" else {stage: network}
     with silence_transformers():
         for name, part in parts.items():
-            deepcopy(part).half().save_pretrained(folder / name)
+            whole = deepcopy(part) if isinstance(part, MattingHead) else unfold(part)
+            whole.half().save_pretrained(folder / name)
 
 
 def open_segmenter(folder: str) -> nn.Module:
@@ -97,11 +98,6 @@ def open_segmenter(folder: str) -> nn.Module:
         code = "not_found" if isinstance(error, OSError) else "unreadable"
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(code, f"{folder}: expected a MobileNetV2 DeepLabV3, got: {reason}", source=folder) from error
-    for part in (network.mobilenet_v2.conv_stem, *network.mobilenet_v2.layer[:2]):  # half the cost, and nothing to relearn
-        part.requires_grad_(False)
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d) and layer.dilation != (1, 1) and layer.groups > 1:
-            layer.__class__ = PhasedConv
     names = [network.config.id2label[index] for index in range(network.config.num_labels)]
     if tuple(names) != classes:
         replace_classifier(network, names, classes, folder)
@@ -109,7 +105,50 @@ def open_segmenter(folder: str) -> nn.Module:
         network.add_decoder()
     if "presence" in missing:
         network.add_presence()
+    return fold(network)
+
+
+def fold(network: nn.Module) -> nn.Module:
+    """Make a `TrimapNetwork` faster to train, in place, with the same result: fewer passes over memory.
+
+    Batch normalization, which keeps its statistics, is folded into the convolutions, as in `shm.segmentation.streamline`; dilated
+    convolutions become `PhasedConv`; the layers down to a quarter of the input's size are frozen: half the cost, and nothing to relearn.
+    """
+    from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import MobileNetV2ConvLayer
+
+    for layer in streamline(network).modules():
+        if isinstance(layer, MobileNetV2ConvLayer):
+            conv = layer.convolution.requires_grad_()
+            if conv.dilation != (1, 1) and conv.groups > 1:
+                conv.__class__ = PhasedConv
+    for part in (network.mobilenet_v2.conv_stem, *network.mobilenet_v2.layer[:2]):
+        part.requires_grad_(False)
     return network
+
+
+@torch.no_grad()
+def unfold(network: nn.Module) -> nn.Module:
+    """Return a folded network as transformers would read it: with batch normalizations that add a bias and do nothing else."""
+    from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import MobileNetV2ConvLayer
+    from shm.trimap_network import TrimapNetwork
+
+    whole, folded = TrimapNetwork(network.config), dict(network.named_modules())
+    for part in ("decoder", "presence"):
+        getattr(whole, part).load_state_dict(getattr(network, part).state_dict())
+    for name, layer in whole.named_modules():
+        if not isinstance(layer, MobileNetV2ConvLayer):
+            continue
+        if name == "mobilenet_v2.conv_1x1":  # the classification branch; no segmentation uses it
+            nn.init.zeros_(layer.convolution.weight)
+            continue
+        source, normalization = folded[name].convolution, layer.normalization
+        layer.convolution.weight.copy_(source.weight)
+        if normalization is None:
+            layer.convolution.bias.copy_(source.bias)
+        else:
+            normalization.bias.copy_(source.bias)
+            normalization.running_var.fill_(1 - normalization.eps)
+    return whole.eval()
 
 
 @torch.no_grad()
@@ -151,7 +190,6 @@ def replace_classifier(network: nn.Module, names: list[str], classes: tuple[str,
     head.classifier.convolution = new
     network.config.id2label = dict(enumerate(classes))
     network.config.label2id = {name: index for index, name in enumerate(classes)}
-    nn.init.zeros_(network.mobilenet_v2.conv_1x1.convolution.weight)  # the classification branch; no segmentation uses it
 
 
 class PhasedConv(nn.Conv2d):
@@ -161,6 +199,8 @@ class PhasedConv(nn.Conv2d):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return what `nn.Conv2d` returns for (B, C, H, W) features."""
         step = self.dilation[0]
+        around = self.padding[0]
+        features = functional.pad(features, (around, around, around, around))
         batch, channels, height, width = features.shape
         padded = functional.pad(features, (0, -width % step, 0, -height % step))
         phases = padded.unflatten(3, (-1, step)).unflatten(2, (-1, step)).permute(3, 5, 0, 1, 2, 4).flatten(0, 2)
