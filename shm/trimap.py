@@ -32,8 +32,8 @@ def soft_trimap(
     """Turn the class probabilities of any semantic model into a soft trimap.
 
     A model with a class "unknown" has said it all: F_s is the sum of its human classes, and strays are dropped (`drop_strays`).
-    From any other model only p = P(person) is known: U_s = 4 q (1 - q), where q is the value nearest to 1/2 between the smallest and the largest p of a
-    neighborhood, since networks are too sure of themselves beside an edge; F_s = p (1 - U_s), B_s = (1 - p)(1 - U_s).
+    From any other model only p = P(person) is known: U_s = 4 q (1 - q), where q is the value nearest to 1/2 between the smallest
+    and the largest p of a neighborhood, since networks are too sure of themselves beside an edge; F_s = p (1 - U_s), B_s = (1 - p)(1 - U_s).
 
     Args:
         probabilities: (B, K, h, w) in [0, 1], sums to 1 over the classes.

@@ -122,6 +122,14 @@ def test_a_labelled_photograph_and_its_target_stay_together(data):
             assert red[target == 1].quantile(0.05) > red[target == 0].quantile(0.95)
 
 
+def test_targets_know_person_background_edge_and_doubt():
+    alpha, known = torch.zeros(1, 1, 1, 40), torch.ones(1, 1, 1, 40)
+    alpha[..., :10], alpha[..., 10:14], known[..., 30:] = 1.0, 0.5, 0.0
+    target = dataset.target_from_alpha(alpha, 2, known)[0, 0]
+    assert (target[:8] == 1).all() and (target[8:16] == 2).all() and (target[16:30] == 0).all() and (target[30:] == -1).all()
+    assert (dataset.target_from_alpha(alpha, 2)[0, 0, 30:] == 0).all()
+
+
 def test_losses_vanish_at_the_truth_and_grow_with_the_error():
     true = torch.rand(2, 1, 33, 35)
     unknown = torch.rand(2, 1, 33, 35)

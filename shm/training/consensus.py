@@ -29,10 +29,10 @@ LARGE = 0.1
 def agree(opinions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the alpha that is taught, and where the teachers agree on it.
 
-    Alpha is the matting model's. A person has to be seen by one of the others as well; background is what none of the three takes
-    for a person, and away from a large person what one of the others does not either: the sofa that a teacher takes along is what has to be
-    learned. Near a person the semantic model is not asked, which is too coarse to see a gap between arm and body. What is
-    partly opaque counts as far as it is near a person. Specks of person are doubted.
+    Alpha is the matting model's. A person has to be seen by one of the others as well; background is what none of the three
+    takes for a person, and away from a large person what the matting model and one of the others do not: the sofa that one teacher
+    takes along is what has to be learned. Near a person the semantic model is not asked, which is too coarse to see a gap
+    between arm and body. What is partly opaque counts as far as it is near a person. Specks of person are doubted.
 
     Args:
         opinions: (H, W, 3) float in [0, 1]: matte, selfie, semantic.

@@ -1,14 +1,13 @@
 """The training set: a folder of pictures, held in memory as uint8, from which batches are drawn.
 
     DATA/labelled/image/NAME.*   photographs with and without people
-    DATA/labelled/label/NAME.png gray and alpha, same size: gray is alpha, which is known where alpha is 255
+    DATA/labelled/label/NAME.png gray and alpha, same size: the gray is the person's alpha, known where the other is 255
     DATA/cutout/NAME.png         straight RGBA people whose alpha is true
     DATA/background/NAME.*       photographs without people
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

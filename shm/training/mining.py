@@ -39,6 +39,11 @@ def repeat_hard(
     """Return a set in which the `count` backgrounds that a network takes for people most are drawn `TIMES` times as often.
 
     Each of them also becomes a photograph in which everything is background.
+
+    Args:
+        data: what to draw from; it stays as it is.
+        network, device, precision: as in `measure_hardness`.
+        count: how many; all of them where there are fewer.
     """
     hardness = [measure_hardness(network, picture, device=device, precision=precision) for picture in data.backgrounds]
     ranked = sorted(range(len(hardness)), key=lambda index: -hardness[index])[:count]

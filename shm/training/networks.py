@@ -78,7 +78,7 @@ def open_segmenter(folder: str) -> nn.Module:
     """Open a DeepLabV3 as a T-Net: its classes become background, person and unknown, its output stride 16.
 
     The classifier's rows for "background" and "person" are kept; "unknown" begins halfway between the two. A decoder and a
-    presence are added where there are none; at first they correct next to nothing.
+    presence are added where there are none; at first they correct next to nothing. It comes folded (`fold`), in evaluation mode.
 
     Raises:
         CheckpointError: the folder holds no such model ("not_found"), a damaged one or another's ("unreadable"), or one without
@@ -111,8 +111,9 @@ def open_segmenter(folder: str) -> nn.Module:
 def fold(network: nn.Module) -> nn.Module:
     """Make a `TrimapNetwork` faster to train, in place, with the same result: fewer passes over memory.
 
-    Batch normalization, which keeps its statistics, is folded into the convolutions, as in `shm.segmentation.streamline`; dilated
-    convolutions become `PhasedConv`; the layers down to a quarter of the input's size are frozen: half the cost, and nothing to relearn.
+    It is streamlined as for use (`shm.segmentation.streamline`), since its batch normalization keeps its statistics; dilated
+    convolutions become `PhasedConv`; the layers down to a quarter of the input's size are frozen: half the cost, and nothing to
+    relearn.
     """
     from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import MobileNetV2ConvLayer
 
@@ -128,8 +129,9 @@ def fold(network: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def unfold(network: nn.Module) -> nn.Module:
-    """Return a folded network as transformers would read it: with batch normalizations that add a bias and do nothing else."""
+    """Return a copy of a folded network as transformers reads it: its batch normalizations add a bias and do nothing else."""
     from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import MobileNetV2ConvLayer
+
     from shm.trimap_network import TrimapNetwork
 
     whole, folded = TrimapNetwork(network.config), dict(network.named_modules())
@@ -193,8 +195,7 @@ def replace_classifier(network: nn.Module, names: list[str], classes: tuple[str,
 
 
 class PhasedConv(nn.Conv2d):
-    """A dilated depthwise convolution as undilated ones over every d-th pixel: the same numbers, but a backward pass that is
-    three times as fast on CPUs."""
+    """A dilated depthwise convolution as undilated ones over every d-th pixel: the same numbers, but a faster backward pass on CPUs."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return what `nn.Conv2d` returns for (B, C, H, W) features."""

@@ -15,7 +15,7 @@ from PIL import Image
 from torch.nn import functional
 
 from shm.compositing import composite
-from shm.filters import box_mean, dilate, erode, gaussian_blur, resize
+from shm.filters import box_mean, erode, gaussian_blur, resize
 from shm.matting import spread_colors
 from shm.training.hair import draw_strands, draw_style, gather_locks, grow_strands
 from shm.trimap import trimap_from_alpha

@@ -46,7 +46,8 @@ PRESENCE_WEIGHT = 0.1
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
 
-SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "hardest": 0, "seed": 0, "learning_rate": 0.0, "ema": 0.0}
+SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "hardest": 0, "seed": 0}
+SMALLEST |= {"learning_rate": 0.0, "ema": 0.0}
 """The smallest value that a field of a configuration may have."""
 
 
@@ -178,8 +179,7 @@ class Trainer:
         network = open_stage(config.stage, config.init, config.segmenter)
         self.network = network.to(device=self.device, memory_format=torch.channels_last)
         if config.hardest and config.stage == "segmenter":
-            settings = {"device": self.device, "precision": self.precision}
-            self.data = repeat_hard(data, self.network, config.hardest, **settings)
+            self.data = repeat_hard(data, self.network, config.hardest, device=self.device, precision=self.precision)
         # DeepLab's folded batch normalization must never be in training mode; end to end the head's keeps its statistics as well
         self.network.train(config.stage == "head")
         self.average = deepcopy(self.network).eval()
