@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ class Measurement:
     Attributes:
         size: (height, width) of the photograph, in pixels.
         grad: against the known alpha.
-        bilinear_grad: the same of the alpha before refinement, at half the detail size, enlarged bilinearly.
+        bilinear_grad: the same of the alpha before refinement, enlarged bilinearly.
         refined_fraction: share of the pixels whose alpha was refined, in [0, 1].
         precision: number format of the networks.
         peak_bytes: most memory that the process held, program, weights and photograph included.
@@ -95,7 +95,7 @@ def draw_photograph(megapixels: float) -> tuple[np.ndarray, np.ndarray]:
         strip += 0.02 * rng.standard_normal(strip.shape, np.float32)  # grain
         image[:, rows] = np.rint(255 * strip.clip(0, 1))
         alpha[rows, left : left + height] = person[rows, :, 3]
-    share = 0.0
+    rng, share = np.random.default_rng(1), 0.0  # the same hair at every size
     while share < UNKNOWN_FRACTION:
         strands, locks, thickness = grow_hair(rng, layer, scale=height / len(layer))
         lay_strands(image, alpha, strands + (left, 0), locks, thickness, seed=int(rng.integers(1 << 32)))
@@ -109,7 +109,8 @@ def grow_hair(rng: np.random.Generator, layer: np.ndarray, *, scale: float) -> t
     Returns:
         strands (N, K, 2) in enlarged pixels, the lock of each (N,), and their width, which is not enlarged.
     """
-    outline, style = find_outline(layer), draw_style(rng)
+    outline = replace(find_outline(layer), head_height=len(layer) / 2)  # a portrait from so near that no neck is in it
+    style = draw_style(rng)
     high = outline.points[:, 1] < outline.top + outline.head_height
     picked = rng.integers(0, high.sum(), style.strands)
     roots = scale * (outline.points[high][picked] + rng.uniform(0, 1, (style.strands, 2)))

@@ -244,13 +244,14 @@ def draw_strands(
     columns, rows = high - low
     if columns <= 0 or rows <= 0:
         return picture
+    near = ((strands.max(axis=1) + width > low) & (strands.min(axis=1) - width < high)).all(axis=1)  # the others need no drawing
     canvas = Image.new("CMYK", (int(columns) * scale, int(rows) * scale))  # four plain channels: premultiplied color and alpha
     draw = ImageDraw.Draw(canvas)
     shades = shade_strands(rng, color, pieces, locks)
-    shades = np.concatenate([shades, np.full_like(shades[..., :1], 255)], axis=2).tolist()
+    shades = np.concatenate([shades, np.full_like(shades[..., :1], 255)], axis=2)[near].tolist()
     thick = width * scale * rng.uniform(0.5, 1.2, (len(strands), 1)) * (1 - taper * np.arange(pieces) / pieces)
-    thick = np.maximum(thick.round(), 1).astype(int).tolist()
-    points = ((strands - low) * scale).round(1)
+    thick = np.maximum(thick.round(), 1)[near].astype(int).tolist()
+    points = ((strands[near] - low) * scale).round(1)
     lines = np.concatenate([points[:, :-1], points[:, 1:]], axis=2).tolist()
     for strand in zip(lines, shades, thick):
         for line, shade, thickness in zip(*strand):

@@ -65,7 +65,7 @@ class TrainingConfig:
         batch: pictures a step.
         side: of the training pictures, in pixels.
         learning_rate: at its highest; it falls to a hundredth along a cosine.
-        warmup: steps until it is reached; in these only the segmenter's classifier, decoder and presence learn (Kumar et al.,
+        warmup: steps until it is reached; in these only the segmenter's head, decoder and presence learn (Kumar et al.,
             Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
         ema: decay of the averaged weights, which are the ones that are exported.
         made_layers: layers made from labelled photographs before training starts.
