@@ -440,7 +440,22 @@ def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, voc_fo
     config = train.TrainingConfig("presence", "data", init=str(voc_folder))
     for lonely in (replace(data, backgrounds=[]), replace(data, photographs=[])):
         with pytest.raises(FileNotFoundError, match="expected people in labelled/ and pictures without any"):
-            train.train_presence(config, tmp_path, lonely)
+            train.train_behind(config, tmp_path, lonely)
+
+
+def test_a_decoder_learns_upon_a_trunk_that_stays(data_folder, voc_folder, tmp_path, capsys):
+    options = ("--init", str(voc_folder), "--batch", "4", "--pictures", "12", "--learning-rate", "0.002", "--seed", "3")
+    losses = []
+    for steps in ("1", "150"):
+        assert train.run(arguments("decoder", data_folder, tmp_path / steps, *options, "--steps", steps, "--hardest", "1")) == 0
+        losses.append(float(capsys.readouterr().err.split()[-1]))
+    assert losses[1] < 0.8 * losses[0]  # the mean over the last hundred steps
+    taught, before = (dict(networks.open_segmenter(str(folder)).named_parameters()) for folder in (tmp_path / "150/segmenter", voc_folder))
+    for name, weight in before.items():
+        if name.startswith("mobilenet_v2."):
+            torch.testing.assert_close(taught[name], weight, rtol=1e-3, atol=1e-3)
+    for name in ("segmentation_head.conv_aspp.convolution", "segmentation_head.classifier.convolution", "decoder.deep", "decoder.logits"):
+        assert not torch.allclose(taught[f"{name}.weight"], before[f"{name}.weight"], atol=1e-3), name
 
 
 def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):

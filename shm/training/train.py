@@ -2,7 +2,8 @@
 
 Stage "segmenter" fine-tunes the three-class T-Net on labelled photographs and composites; stage "head" trains the matting head,
 in the place of the M-Net, on composites whose alpha is known; stage "joint" then trains the two end to end (Chen et al.,
-Semantic Human Matting, ACM MM 2018, section 4). Stage "presence" teaches a segmenter that is otherwise done whether anybody is there.
+Semantic Human Matting, ACM MM 2018, section 4). Stages "decoder" and "presence" teach a segmenter's parts behind a trunk that stays
+as it is: the classes, and whether anybody is there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -28,6 +30,7 @@ from shm.matting import fuse
 from shm.pipeline import find_device, find_precision
 from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, draw_segmenter_batch, read_set
+from shm.training.decoder import see_pictures, teach_decoder
 from shm.training.losses import matting_loss, presence_loss, trimap_loss
 from shm.training.mining import repeat_hard
 from shm.training.networks import NEW_PARTS, open_stage, save_stage
@@ -46,7 +49,10 @@ PRESENCE_WEIGHT = 0.1
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
 
-SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "hardest": 0, "seed": 0}
+BEHIND = ("decoder", "presence")
+"""Stages that teach what is behind a segmenter's trunk, which sees each picture once; a matter of minutes."""
+
+SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "hardest": 0, "pictures": 1, "seed": 0}
 SMALLEST |= {"learning_rate": 0.0, "ema": 0.0}
 """The smallest value that a field of a configuration may have."""
 
@@ -56,7 +62,7 @@ class TrainingConfig:
     """Everything that decides what a run does; written beside its weights.
 
     Attributes:
-        stage: "segmenter", "head", "joint" or "presence".
+        stage: "segmenter", "decoder", "head", "joint" or "presence".
         data: folder of the training set.
         init: folder of the weights to start from; empty for a head that starts from random ones.
         segmenter: preset or folder of the one whose trimaps the head learns from, beside drawn ones, empty for none; in the stage
@@ -70,6 +76,7 @@ class TrainingConfig:
         ema: decay of the averaged weights, which are the ones that are exported.
         made_layers: layers made from labelled photographs before training starts.
         hardest: how many of the backgrounds, those that the initial segmenter takes for people most, the segmenter sees oftener.
+        pictures: how many are drawn for the stage "decoder".
         seed: of everything that is drawn.
         device, precision: as in `shm.load`, where empty takes the best; not float16, in which small gradients vanish.
 
@@ -89,6 +96,7 @@ class TrainingConfig:
     ema: float = 0.998
     made_layers: int = 600
     hardest: int = 0
+    pictures: int = 3200
     seed: int = 1
     device: str = ""
     precision: str = ""
@@ -97,7 +105,7 @@ class TrainingConfig:
         for name, smallest in SMALLEST.items():
             if not getattr(self, name) >= smallest:
                 raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
-        if self.segmenter and self.stage in ("segmenter", "presence"):
+        if self.segmenter and self.stage in ("segmenter", *BEHIND):
             raise ValueError(f"segmenter: expected none for the stage {self.stage}, got {self.segmenter}")
         if self.stage == "joint" and not (self.segmenter and self.init):
             raise ValueError(
@@ -106,7 +114,7 @@ class TrainingConfig:
             )
         if self.ema >= 1:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
-        if self.stage in ("segmenter", "presence") and not self.init:
+        if self.stage in ("segmenter", *BEHIND) and not self.init:
             raise ValueError("init: expected the folder of a MobileNetV2 DeepLabV3 for the segmenter, got none")
         if find_precision(self.precision or None, find_device(self.device or None)) == torch.float16:
             raise ValueError("precision: expected float32 or bfloat16, got float16")
@@ -259,32 +267,37 @@ class Trainer:
         return float(np.mean(losses))
 
 
-def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> float:
-    """Teach a segmenter a new presence, write the segmenter, and return the loss at the end; it takes minutes and is not resumed.
+def train_behind(config: TrainingConfig, out: Path, data: TrainingSet) -> float:
+    """Teach a segmenter what is behind its trunk, write the segmenter, and return the loss at the end; nothing is resumed.
 
     Raises:
         CheckpointError: the initial weights cannot be opened.
-        FileNotFoundError: the training set shows nobody, or nothing but people.
+        FileNotFoundError: for a presence, the training set shows nobody, or nothing but people.
     """
-    pictures, there = list_pictures(data)
-    if not 0 < there.sum() < len(there):
-        raise FileNotFoundError(f"{config.data}: expected people in labelled/ and pictures without any in background/")
     device = find_device(config.device or None)
+    place = {"device": device, "precision": find_precision(config.precision or None, device)}
+    settings = {"steps": config.steps, "batch": config.batch, "seed": config.seed}
     torch.manual_seed(config.seed)
-    network = open_stage(config.stage, config.init, "").eval()
-    network.add_presence()
-    network.to(device=device, memory_format=torch.channels_last)
-    precision = find_precision(config.precision or None, device)
-    pooled = pool_pictures(network, pictures, side=config.side, device=device, precision=precision)
-    settings = {"steps": config.steps, "batch": config.batch, "learning_rate": config.learning_rate, "seed": config.seed}
-    loss = teach_presence(network.presence, pooled, there.to(device), **settings)
+    network = open_stage(config.stage, config.init, "").to(device=device, memory_format=torch.channels_last).eval()
+    if config.stage == "presence":
+        pictures, there = list_pictures(data)
+        if not 0 < there.sum() < len(there):
+            raise FileNotFoundError(f"{config.data}: expected people in labelled/ and pictures without any in background/")
+        network.add_presence()
+        network.presence.to(device)
+        pooled = pool_pictures(network, pictures, side=config.side, **place)
+        loss = teach_presence(network.presence, pooled, there.to(device), learning_rate=config.learning_rate, **settings)
+    else:
+        data = repeat_hard(data, network, config.hardest, **place) if config.hardest else data
+        seen = see_pictures(network, data, pictures=config.pictures, side=config.side, seed=config.seed, **place)
+        loss = teach_decoder(network, seen, rate=partial(learning_rate, config), device=device, **settings)
     save_stage(network, "segmenter", out)
     return loss
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of the configuration."""
-    parser.add_argument("stage", choices=("segmenter", "head", "joint", "presence"), help="what to train")
+    parser.add_argument("stage", choices=("segmenter", "decoder", "head", "joint", "presence"), help="what to train")
     parser.add_argument("data", help="folder of the training set, laid out as shm/training/dataset.py says")
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder for checkpoint and weights; resumed if present")
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (default: %(default)s)")
@@ -314,8 +327,8 @@ def run(arguments: argparse.Namespace) -> int:
     sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds"
     print(sizes, file=sys.stderr, flush=True)
     record = json.dumps(asdict(config) | {"set": sizes}, indent=2) + "\n"
-    if config.stage == "presence":
-        loss = train_presence(config, arguments.out, data)
+    if config.stage in BEHIND:
+        loss = train_behind(config, arguments.out, data)
         (arguments.out / "training.json").write_text(record)
         print(f"step {config.steps} loss {loss:.4f}", file=sys.stderr, flush=True)
         return 0
