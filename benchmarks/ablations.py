@@ -16,9 +16,9 @@ import torch
 
 from benchmarks.quality import format_means
 from shm.evaluation import average_scores, find_pairs, score_pair
-from shm.filters import resize, resize_image
+from shm.filters import limit_size, resize, resize_image
 from shm.matting import fuse
-from shm.pipeline import HumanMatting, load
+from shm.pipeline import SOLVED_SIDE, HumanMatting, load
 from shm.segmentation import PRESETS
 
 Change = Callable[[HumanMatting], None]
@@ -74,8 +74,8 @@ def leave_out_closed_form(matting: HumanMatting) -> None:
     def predict_alpha(detail: torch.Tensor, probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         enlarged = resize(probabilities, tuple(detail.shape[-2:]))
         alpha = fuse(enlarged, matting.head(detail, enlarged))
-        half = tuple((length + 1) // 2 for length in detail.shape[-2:])
-        return resize_image(detail, half), resize(alpha, half).clamp(0, 1)
+        size = limit_size(*detail.shape[-2:], SOLVED_SIDE)
+        return resize_image(detail, size), resize(alpha, size).clamp(0, 1)
 
     matting.predict_alpha = predict_alpha
 
@@ -96,7 +96,8 @@ CHANGES: dict[str, Change] = {
     "segmenter without its decoder": leave_out_decoder,
     "segmenter without its presence": leave_out_presence,
     "logits as they are": sharpen(1.0),
-    "head sees 768": look_at(768),
+    "head sees 1024": look_at(1024),
+    "head sees 640": look_at(640),
     "head sees 512": look_at(512),
     "no head": leave_out_head,
     "no closed form": leave_out_closed_form,

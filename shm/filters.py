@@ -164,6 +164,16 @@ def fit_size(height: int, width: int, side: int, multiple: int) -> tuple[int, in
     return tuple(max(2 * multiple, round(length * scale / multiple) * multiple) for length in (height, width))
 
 
+def limit_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return the size of a photograph whose longer side is to be at most `side` pixels.
+
+    >>> limit_size(3000, 4000, 512), limit_size(30, 40, 512)
+    ((384, 512), (30, 40))
+    """
+    scale = min(1.0, side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
 def gaussian_blur(tensor: torch.Tensor, sigma: float) -> torch.Tensor:
     """Convolve with a Gaussian of standard deviation `sigma` pixels, cut at three sigma.
 

@@ -35,7 +35,7 @@ class MattingConfig:
 
     channels: tuple[int, ...] = (32, 48, 80, 128)
     last_channels: int = 32
-    side: int = 1024
+    side: int = 768
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))  # a list where it comes out of config.json
@@ -147,7 +147,7 @@ class MattingHead(
             levels.append(features)
         features = features + self.around(features)
         for level, seen in zip(reversed(self.up), reversed(levels[:-1])):
-            features = level(enlarge(features)) + seen
+            features = enlarge(level(features)) + seen
         detail = functional.pixel_unshuffle(stacked[:, DETAIL], 2).contiguous(memory_format=torch.channels_last)
         alpha = self.last(torch.cat([features, detail], dim=1))
         return alpha[..., :height, :width].float().sigmoid()

@@ -9,13 +9,16 @@ from contextlib import contextmanager
 import torch
 
 from shm.closed_form import solve_alpha
-from shm.filters import resize, resize_image
+from shm.filters import limit_size, resize, resize_image
 from shm.foreground import estimate_foreground
 from shm.matte import DEPTHS, Matte, Report, check, to_depth
 from shm.matting import MattingHead, fold_normalization, fuse
 from shm.refinement import refine_alpha
 from shm.segmentation import MODELS, Segmenter, SegmenterPreset
 from shm.trimap import soft_trimap
+
+SOLVED_SIDE = 512
+"""Longer side of the alpha that is solved in closed form, in pixels at most: the photograph's own pixels say the rest."""
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -160,25 +163,24 @@ class HumanMatting:
 
     @torch.no_grad()
     def predict_alpha(self, detail: torch.Tensor, probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return alpha at half the detail size, before the photograph's own pixels refine it: head, fusion, closed form.
+        """Return alpha before the photograph's own pixels refine it: head, fusion, and at `SOLVED_SIDE` closed form.
 
         Args:
             detail: (1, 3, h, w) float32 in [0, 1], the photograph at its detail size, on the device.
             probabilities: (1, 3, h', w') soft trimap, at any size.
 
         Returns:
-            the photograph (1, 3, h / 2, w / 2) and its alpha (1, 1, h / 2, w / 2), float32 in [0, 1].
+            the photograph (1, 3, h'', w'') and its alpha (1, 1, h'', w''), float32 in [0, 1], the longer side `SOLVED_SIDE` at most.
         """
         probabilities = resize(probabilities, tuple(detail.shape[-2:]))
         alpha = fuse(probabilities, self.head(detail, probabilities))
-        half = tuple((length + 1) // 2 for length in detail.shape[-2:])
-        small = resize_image(detail, half)
-        return small, solve_alpha(small, resize(alpha, half).clamp(0, 1))
+        solved = limit_size(*detail.shape[-2:], SOLVED_SIDE)
+        small = resize_image(detail, solved)
+        return small, solve_alpha(small, resize(alpha, solved).clamp(0, 1))
 
     def detail_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (h, w), the size at which the head sees a photograph: its own, or the head's side at most."""
-        scale = min(1.0, self.head.config.side / max(height, width))
-        return max(1, round(height * scale)), max(1, round(width * scale))
+        return limit_size(height, width, self.head.config.side)
 
     @contextmanager
     def measure(self, seconds: dict[str, float], stage: str) -> Iterator[None]:

@@ -87,7 +87,8 @@ def test_fields_keep_the_contract_at_any_size(matting, size) -> None:
     assert matte.foreground.shape == (1, 3, *size)
 
 
-def test_alpha_is_the_fusion_of_the_two_networks_solved_and_refined(matting, folders) -> None:
+def test_alpha_is_the_fusion_of_the_two_networks_solved_and_refined(matting, folders, monkeypatch) -> None:
+    monkeypatch.setattr(pipeline, "SOLVED_SIDE", 45)
     image = photograph(60, 90)
     segmenter = Segmenter.from_pretrained(matting.segmenter.preset)
     trimap = soft_trimap(segmenter.segment(image), segmenter.class_names, segmenter.human_labels)

@@ -112,9 +112,9 @@ def test_integers_are_read_as_well(presets) -> None:
 
 def test_working_size_keeps_proportions() -> None:
     segmenter = Segmenter(Echo("background", "person", "unknown"), PRESETS["embedded"])
-    assert segmenter.working_size(3000, 4000) == (576, 768)
-    assert segmenter.working_size(4000, 3000) == (768, 576)
-    assert segmenter.working_size(1, 4000) == (64, 768)
+    assert segmenter.working_size(3000, 4000) == (480, 640)
+    assert segmenter.working_size(4000, 3000) == (640, 480)
+    assert segmenter.working_size(1, 4000) == (64, 640)
 
 
 def test_the_logits_of_several_scales_are_averaged() -> None:

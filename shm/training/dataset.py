@@ -39,7 +39,7 @@ RARE_BELOW: tuple[tuple[Dressing, float], ...] = ((cut_gap, 0.15), (cut_lace, 0.
 RARE_ABOVE: tuple[tuple[Dressing, float], ...] = ((add_beard, 0.04), (add_braid, 0.05), (add_glasses, 0.03), (add_veil, 0.03))
 """What is over it, and how often."""
 
-EDGE_RADIUS = 4
+EDGE_RADIUS = 3
 """How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: farther, and nobody says where it is."""
 
 SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
@@ -254,12 +254,12 @@ def draw_head_batch(
     """
     names = ("image", "alpha", "foreground", "background", "probabilities")
     samples = []
-    segmented = 0 if segmenter is None else rng.binomial(batch, 0.6)
+    segmented = 0 if segmenter is None else rng.binomial(batch, 0.85)
     while len(samples) < segmented:
-        layers, count = draw_layers(rng, data, 0.5), min(CROPS, segmented - len(samples))
+        layers, count = draw_layers(rng, data, 0.7), min(CROPS, segmented - len(samples))
         samples += draw_segmented(rng, layers, data.backgrounds, side, segmenter, count)
     while len(samples) < batch:
-        sample = draw_composite(rng, draw_layers(rng, data, 0.5), data.backgrounds, side, whole=False)
+        sample = draw_composite(rng, draw_layers(rng, data, 0.7), data.backgrounds, side, whole=False)
         samples.append((*sample, degrade_trimap(rng, sample[1])))
     return {name: torch.cat(tensors) for name, tensors in zip(names, zip(*samples))}
 
@@ -288,7 +288,7 @@ def draw_segmented(
     """
     planes = draw_composite(rng, layers, pictures, 2 * side, whole=True)
     image, alpha = planes[:2]
-    small = segmenter.MULTIPLE * max(1, round(2 * side * rng.uniform(0.45, 0.8) / segmenter.MULTIPLE))
+    small = segmenter.MULTIPLE * max(1, round(2 * side * SEEN_FRACTION * rng.uniform(0.7, 1.0) / segmenter.MULTIPLE))
     precision = find_precision(None, torch.device("cpu"))
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         classes = segmenter(resize(image, (small, small)))
