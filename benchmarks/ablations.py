@@ -19,12 +19,11 @@ from shm.evaluation import average_scores, find_pairs, score_pair
 from shm.filters import limit_size, resize, resize_image
 from shm.matting import fuse
 from shm.pipeline import SOLVED_SIDE, HumanMatting, load
-from shm.segmentation import PRESETS
 
 Change = Callable[[HumanMatting], None]
 
 
-def see_at(side: int, scales: tuple[float, ...] = PRESETS["embedded"].scales) -> Change:
+def see_at(side: int, scales: tuple[float, ...]) -> Change:
     """Let the segmenter see photographs at another size, or at other sizes at once."""
 
     def change(matting: HumanMatting) -> None:
@@ -88,10 +87,11 @@ def mirror_too(matting: HumanMatting) -> None:
 
 CHANGES: dict[str, Change] = {
     "as shipped": lambda matting: None,
-    "segmenter sees 768 alone": see_at(768, (1.0,)),
-    "segmenter sees 384 alone": see_at(384, (1.0,)),
-    "segmenter sees 640 and 320": see_at(640),
-    "segmenter sees 1024 and 512": see_at(1024),
+    "segmenter sees 640 alone": see_at(640, (1.0,)),
+    "segmenter sees 512 alone": see_at(512, (1.0,)),
+    "segmenter sees 640 and 320": see_at(640, (1.0, 0.5)),
+    "segmenter sees 768 and 384": see_at(768, (1.0, 0.5)),
+    "segmenter sees 768 and 608": see_at(768, (1.0, 0.8)),
     "segmenter sees the mirror image too": mirror_too,
     "segmenter without its decoder": leave_out_decoder,
     "segmenter without its presence": leave_out_presence,
