@@ -254,9 +254,9 @@ def test_the_first_call_does_not_count_and_the_median_does() -> None:
 
 def test_a_photograph_is_measured_and_printed(files, tmp_path, monkeypatch) -> None:
     threads = torch.get_num_threads()
+    share = speed.write_photograph(tmp_path, 0.03)
     monkeypatch.setattr(speed.shm, "load", lambda device: make_matting([1.0] * 3))
     monkeypatch.setattr(speed, "open_network", lambda source: torch.nn.Identity())
-    share = speed.write_photograph(tmp_path, 0.03)
     try:
         found = speed.measure_pipeline(tmp_path, tmp_path, 2, files["u2net"])
         assert torch.get_num_threads() == speed.THREADS
