@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from shm.filters import enlarge_part, find_band, resize, resize_image, split_tiles
+from shm.filters import enlarge_part, find_band, limit_size, resize, resize_image, split_tiles
 from shm.matte import check, to_depth
 
 SMOOTHNESS = 1e-4  # weight between neighbors of equal alpha; from 1e-5 to 1e-3 nothing changes
@@ -53,8 +53,7 @@ def estimate_foreground(
     size = tuple(image.shape[-2:])
     if tuple(alpha.shape[-2:]) != size:
         raise ValueError(f"alpha: expected the image's size {size}, got {tuple(alpha.shape[-2:])}")
-    scale = min(1.0, side / max(size))
-    small = tuple(max(1, round(length * scale)) for length in size)
+    small = limit_size(*size, side)
     small_alpha = resize(check("alpha", alpha, 1), small)
     colors = _solve(resize_image(image if detail is None else detail, small), small_alpha, foreground_weight)
     result = image.clone()

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import torch
 
 from shm.compositing import composite
-from shm.filters import resize
+from shm.filters import limit_size, resize
 from shm.matte import ChoiceError, ImageError, check, check_range, to_depth
 from shm.placement import crop_person
 
@@ -122,8 +122,7 @@ def find_head(alpha: torch.Tensor) -> Head:
         ValueError: not an alpha.
     """
     alpha = check("alpha", alpha, 1)
-    scale = min(1.0, PROFILE_SIDE / max(alpha.shape[-2:]))
-    small = resize(alpha, tuple(max(1, round(length * scale)) for length in alpha.shape[-2:]))
+    small = resize(alpha, limit_size(*alpha.shape[-2:], PROFILE_SIDE))
     start, runs = _trace_runs(small[0, 0] > 0.5)
     widths = [right - left for left, right in runs]
     least = NARROWEST_HEAD * max(widths)

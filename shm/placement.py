@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from shm.compositing import composite, fit_background
-from shm.filters import enlarge_part, gaussian_blur, resize, resize_image, split_rows
+from shm.filters import enlarge_part, gaussian_blur, limit_size, resize, resize_image, split_rows
 from shm.matte import check, check_range, to_depth
 
 CONTRAST_LIMIT = 1.5  # a match changes the spread of the people's lightness by this factor at most
@@ -291,8 +291,7 @@ def _move_shadow(alpha: torch.Tensor, offset: tuple[float, float], height: float
 
 def _measure(color: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Return mean and standard deviation (3,) in Oklab over a small copy, weighed; None where nothing has weight."""
-    scale = min(1.0, MATCH_SIDE / max(color.shape[-2:]))
-    size = tuple(max(1, round(length * scale)) for length in color.shape[-2:])
+    size = limit_size(*color.shape[-2:], MATCH_SIDE)
     small = resize_image(color, size, name="color")
     weight = resize(check("alpha", weight, 1), size) ** 4  # half transparent pixels hold little of the people's own color
     total = weight.sum()

@@ -191,22 +191,24 @@ def test_the_segmenter_keeps_what_the_model_knew(voc_folder):
     assert [new.config.id2label[index] for index in range(3)] == ["background", "person", "unknown"]
 
 
-def test_another_trunk_sees_the_same_in_the_segmenter(tmp_path):
+def test_another_trunk_sees_the_same_in_the_segmenter(tmp_path, monkeypatch):
     torch.manual_seed(0)
     source = stir(MobileNetV2Model(MobileNetV2Config(tf_padding=False, output_stride=16))).eval()
-    source.load_state_dict({name: tensor + (0.1 if name.endswith("normalization.bias") else 0) for name, tensor in source.state_dict().items()})
+    for name, weight in source.named_parameters():
+        weight.data += 0.1 * name.endswith("normalization.bias")
     folded = [layer.convolution for layer in streamline(deepcopy(source)).modules() if isinstance(layer, MobileNetV2ConvLayer)]
     convolutions = [(conv.weight, conv.bias) for conv in folded]
-    trunk.build_segmenter(convolutions, "file").save_pretrained(tmp_path)
+    monkeypatch.setattr(trunk, "read_convolutions", lambda path: convolutions)
+    trunk.convert_trunk(tmp_path / "file.onnx", tmp_path)
     image = torch.rand(1, 3, 64, 96) * 2 - 1
-    network = networks.open_segmenter(str(tmp_path))
+    network = networks.open_segmenter(str(tmp_path / "segmenter"))
     with torch.no_grad():
         seen = network.mobilenet_v2(image, output_hidden_states=True).hidden_states[-1]
         expected = source(image, output_hidden_states=True).hidden_states[-1]
         logits = network(image).logits
-    torch.testing.assert_close(seen, expected, rtol=1e-3, atol=1e-3 * expected.std().item())
+    torch.testing.assert_close(seen, expected, rtol=0.02, atol=0.05 * expected.std().item())  # kept in float16
     assert logits.shape == (1, 3, 16, 24) and logits.std() > 0.001
-    with pytest.raises(CheckpointError, match="file: expected a network that begins with the 52 convolutions"):
+    with pytest.raises(CheckpointError, match="file: expected a network that begins with the 51 convolutions"):
         trunk.build_segmenter(convolutions[1:], "file")
 
 
@@ -224,23 +226,6 @@ def test_what_is_left_behind_says_what_was_trained(voc_folder, tmp_path):
             said, expected = opened(image).logits, network(image).logits
         torch.testing.assert_close(said, expected, rtol=0.02, atol=0.02 * expected.std().item())
     assert not load_file(tmp_path / "segmenter/model.safetensors")["mobilenet_v2.conv_1x1.convolution.weight"].any()
-
-
-def test_a_blend_lies_between_the_two(voc_folder):
-    network, tuned = (networks.open_segmenter(str(voc_folder)) for _ in range(2))
-    with torch.no_grad():
-        for weight in tuned.parameters():
-            weight += 0.5
-    blended = networks.blend(network, tuned, 0.2)
-    for name, weight in blended.named_parameters():
-        before, after = (dict(each.named_parameters())[name] for each in (network, tuned))
-        if name.startswith("decoder.logits"):
-            torch.testing.assert_close(weight, 0.2 * after)
-        elif name.startswith("decoder"):
-            torch.testing.assert_close(weight, after)
-        elif not name.startswith("presence"):
-            torch.testing.assert_close(weight, before + 0.1)
-    assert not blended.presence.logit.weight.any()
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
@@ -450,11 +435,13 @@ def test_a_decoder_learns_upon_a_trunk_that_stays(data_folder, voc_folder, tmp_p
         assert train.run(arguments("decoder", data_folder, tmp_path / steps, *options, "--steps", steps, "--hardest", "1")) == 0
         losses.append(float(capsys.readouterr().err.split()[-1]))
     assert losses[1] < 0.8 * losses[0]  # the mean over the last hundred steps
-    taught, before = (dict(networks.open_segmenter(str(folder)).named_parameters()) for folder in (tmp_path / "150/segmenter", voc_folder))
+    folders = (tmp_path / "150/segmenter", voc_folder)
+    taught, before = (dict(networks.open_segmenter(str(folder)).named_parameters()) for folder in folders)
     for name, weight in before.items():
         if name.startswith("mobilenet_v2."):
             torch.testing.assert_close(taught[name], weight, rtol=1e-3, atol=1e-3)
-    for name in ("segmentation_head.conv_aspp.convolution", "segmentation_head.classifier.convolution", "decoder.deep", "decoder.logits"):
+    head = ("segmentation_head.conv_aspp.convolution", "segmentation_head.classifier.convolution")
+    for name in (*head, "decoder.deep", "decoder.logits"):
         assert not torch.allclose(taught[f"{name}.weight"], before[f"{name}.weight"], atol=1e-3), name
 
 

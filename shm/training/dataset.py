@@ -45,6 +45,9 @@ EDGE_RADIUS = 3
 SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
 """Size at which the segmenter sees a photograph, relative to the head."""
 
+CUTOUT_FRACTION = 0.7
+"""How often a person in a composite is a cut-out, else a made layer."""
+
 CROPS = 3
 """Squares cut out of each picture that a segmenter saw: what it takes to draw one is far more than what it takes to learn from it."""
 
@@ -178,9 +181,9 @@ def draw_labelled(
     return record(rng, soften(rng, canvas)), target
 
 
-def draw_layers(rng: np.random.Generator, data: TrainingSet, cutout_fraction: float) -> list[torch.Tensor]:
-    """Return the cut-outs with this probability, else the made layers; what there is where one of them is missing."""
-    wanted = data.cutouts if rng.random() < cutout_fraction else data.layers
+def draw_layers(rng: np.random.Generator, data: TrainingSet) -> list[torch.Tensor]:
+    """Return the cut-outs or, less often, the made layers; what there is where one of them is missing."""
+    wanted = data.cutouts if rng.random() < CUTOUT_FRACTION else data.layers
     return wanted or data.layers or data.cutouts
 
 
@@ -192,7 +195,7 @@ def draw_segmenter_batch(rng: np.random.Generator, data: TrainingSet, *, batch: 
     """
     samples = []
     for index in range(batch):
-        layers = draw_layers(rng, data, 0.7)
+        layers = draw_layers(rng, data)
         if data.photographs and (index % 2 == 0 or not layers):
             samples.append(draw_labelled(rng, data, side))
         else:
@@ -228,7 +231,7 @@ def draw_joint_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int,
         are no labelled photographs.
     """
     composites = (batch + 1) // 2 if data.photographs else batch
-    layers = (draw_layers(rng, data, 0.5) for _ in range(composites))
+    layers = (draw_layers(rng, data) for _ in range(composites))
     planes = [draw_composite(rng, wanted, data.backgrounds, side, whole=True) for wanted in layers]
     image, alpha, foreground, background = (torch.cat(plane) for plane in zip(*planes))
     radius = round(EDGE_RADIUS / SEEN_FRACTION)  # in pixels of what the segmenter will see
@@ -247,7 +250,7 @@ def draw_head_batch(
 ) -> dict[str, torch.Tensor]:
     """Draw a batch for the matting head: composites with true alpha, and soft trimaps that are wrong in many ways.
 
-    With a segmenter more than half of the trimaps are its own, so that the head learns the mistakes that it will meet.
+    With a segmenter most of the trimaps are its own, so that the head learns the mistakes that it will meet.
 
     Returns:
         image, foreground, background (B, 3, side, side), alpha (B, 1, side, side), probabilities (B, 3, side, side), float32.
@@ -256,10 +259,10 @@ def draw_head_batch(
     samples = []
     segmented = 0 if segmenter is None else rng.binomial(batch, 0.85)
     while len(samples) < segmented:
-        layers, count = draw_layers(rng, data, 0.7), min(CROPS, segmented - len(samples))
+        layers, count = draw_layers(rng, data), min(CROPS, segmented - len(samples))
         samples += draw_segmented(rng, layers, data.backgrounds, side, segmenter, count)
     while len(samples) < batch:
-        sample = draw_composite(rng, draw_layers(rng, data, 0.7), data.backgrounds, side, whole=False)
+        sample = draw_composite(rng, draw_layers(rng, data), data.backgrounds, side, whole=False)
         samples.append((*sample, degrade_trimap(rng, sample[1])))
     return {name: torch.cat(tensors) for name, tensors in zip(names, zip(*samples))}
 

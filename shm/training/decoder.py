@@ -1,6 +1,6 @@
 """What the segmenter's head and decoder learn from: drawn pictures, each seen once by the trunk, which stays as it is.
 
-Behind a trunk that is good already, this is thirty times as fast as training through it.
+Behind a trunk that is good already, this is far faster than training through it.
 """
 
 from __future__ import annotations

@@ -155,28 +155,6 @@ def unfold(network: nn.Module) -> nn.Module:
     return whole.eval()
 
 
-@torch.no_grad()
-def blend(network: nn.Module, tuned: nn.Module, share: float) -> nn.Module:
-    """Return a segmenter between one without a decoder and what became of it in a later run, which is often better than both.
-
-    Each weight is (1 - share) · network + share · tuned (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022); the
-    decoder is the later one's, its corrections as much smaller; the presence is new.
-
-    Args:
-        network: with a decoder that corrects nothing, as `open_segmenter` adds it.
-        tuned: the same network after training.
-        share: in [0, 1].
-    """
-    blended = deepcopy(network)
-    blended.decoder = deepcopy(tuned.decoder)
-    for weight in blended.decoder.logits.parameters():
-        weight.zero_()
-    for mean, weight in zip(blended.parameters(), tuned.parameters(), strict=True):
-        mean.lerp_(weight, share)
-    blended.add_presence()
-    return blended
-
-
 def replace_classifier(network: nn.Module, names: list[str], classes: tuple[str, str, str], folder: str) -> None:
     """Give a DeepLabV3 the classes background, person and unknown.
 

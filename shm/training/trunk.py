@@ -1,5 +1,7 @@
-"""The trunk of another portrait matting network, MODNet (Ke et al., MODNet: Real-Time Trimap-Free Portrait Matting via Objective
-Decomposition, AAAI 2022), as a segmenter to train: both are MobileNetV2 1.0, and MODNet's has seen people and their hair."""
+"""The trunk of another portrait matting network as a segmenter to train: both are MobileNetV2 1.0.
+
+Source: Ke et al., MODNet: Real-Time Trimap-Free Portrait Matting via Objective Decomposition, AAAI 2022.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +11,33 @@ import torch
 from torch import nn
 
 from shm.matte import CheckpointError
+from shm.segmentation import streamline
+from shm.training.networks import save_stage
 from shm.trimap_network import TrimapNetwork, TrimapNetworkConfig
 
 SPREAD = 0.25
 """About the standard deviation of what MODNet's trunk says: the new head is drawn to fit it."""
 
+Convolution = tuple[torch.Tensor, torch.Tensor]
+"""Weight (outputs, inputs, height, width) and bias (outputs,)."""
+
 
 def convert_trunk(source: Path, folder: Path) -> None:
-    """Write a T-Net with the trunk of a network in an ONNX file; all behind it is new.
+    """Write folder/segmenter, a T-Net with the trunk of a network in an ONNX file; all behind it is new.
 
     Args:
         source: MODNet in the ONNX format, its batch normalization folded into its convolutions.
-        folder: for config.json and model.safetensors.
+        folder: laid out as that of a training run.
 
     Raises:
         ImportError: onnx is not installed.
         CheckpointError: code "unreadable", the file begins with another network.
     """
-    build_segmenter(read_convolutions(source), str(source)).save_pretrained(folder)
+    save_stage(build_segmenter(read_convolutions(source), str(source)), "segmenter", folder)
 
 
-def read_convolutions(source: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return weight and bias of each convolution of an ONNX file, in the order in which they run.
+def read_convolutions(source: Path) -> list[Convolution]:
+    """Return each convolution of an ONNX file that has a bias, in the order in which they run.
 
     Raises:
         ImportError: onnx is not installed.
@@ -46,8 +53,12 @@ def read_convolutions(source: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 @torch.no_grad()
-def build_segmenter(convolutions: list[tuple[torch.Tensor, torch.Tensor]], source: str) -> TrimapNetwork:
-    """Return a T-Net whose trunk has the weights and biases of the first convolutions, and a new head.
+def build_segmenter(convolutions: list[Convolution], source: str) -> TrimapNetwork:
+    """Return a T-Net, its batch normalization folded, with the first convolutions for its trunk and a new head.
+
+    Args:
+        convolutions: of a network that begins with MobileNetV2, in the order in which they run.
+        source: what to call that network where it is another one.
 
     Raises:
         CheckpointError: code "unreadable", the convolutions are those of another network.
@@ -56,22 +67,19 @@ def build_segmenter(convolutions: list[tuple[torch.Tensor, torch.Tensor]], sourc
 
     classes = dict(enumerate(("background", "person", "unknown")))
     settings = {"id2label": classes, "label2id": {name: index for index, name in classes.items()}}
-    network = TrimapNetwork(TrimapNetworkConfig(output_stride=16, tf_padding=False, **settings)).eval()
-    layers = [layer for layer in network.mobilenet_v2.modules() if isinstance(layer, MobileNetV2ConvLayer)]
-    wanted = [tuple(layer.convolution.weight.shape) for layer in layers]
-    got = [tuple(weight.shape) for weight, _ in convolutions[: len(layers)]]
-    if got != wanted:
+    network = streamline(TrimapNetwork(TrimapNetworkConfig(output_stride=16, tf_padding=False, **settings)))
+    layers = [layer.convolution for layer in network.mobilenet_v2.modules() if isinstance(layer, MobileNetV2ConvLayer)]
+    wanted = [tuple(layer.weight.shape) for layer in layers]
+    if [tuple(weight.shape) for weight, _ in convolutions[: len(layers)]] != wanted:
         sentence = f"{source}: expected a network that begins with the {len(wanted)} convolutions of MobileNetV2 1.0, got another"
         raise CheckpointError("unreadable", sentence, source=source)
     for layer, (weight, bias) in zip(layers, convolutions):
-        layer.convolution.weight.copy_(weight)
-        layer.normalization.bias.copy_(bias)
-        layer.normalization.running_var.fill_(1 - layer.normalization.eps)  # it adds the bias and does nothing else
-    for layer in network.segmentation_head.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
     head = network.segmentation_head
+    for layer in (head.conv_pool, head.conv_aspp, head.conv_projection, head.classifier):
+        nn.init.kaiming_normal_(layer.convolution.weight, nonlinearity="relu")
     for layer in (head.conv_pool, head.conv_aspp):
         layer.convolution.weight.div_(SPREAD)
-    head.classifier.convolution.weight.mul_(0.05)
+    head.classifier.convolution.weight.mul_(0.05)  # unsure at first
     return network
