@@ -16,18 +16,16 @@ import torch
 
 from benchmarks.quality import format_means
 from shm.evaluation import average_scores, find_pairs, score_pair
-from shm.filters import limit_size, resize, resize_image
-from shm.matting import fuse
-from shm.pipeline import SOLVED_SIDE, HumanMatting, load
+from shm.pipeline import HumanMatting, load
 
 Change = Callable[[HumanMatting], None]
 
 
-def see_at(side: int, scales: tuple[float, ...]) -> Change:
-    """Let the segmenter see photographs at another size, or at other sizes at once."""
+def see_at(side: int) -> Change:
+    """Let the segmenter see photographs at another size."""
 
     def change(matting: HumanMatting) -> None:
-        matting.segmenter.preset = replace(matting.segmenter.preset, side=side, scales=scales)
+        matting.segmenter.preset = replace(matting.segmenter.preset, side=side)
 
     return change
 
@@ -50,12 +48,6 @@ def look_at(side: int) -> Change:
     return change
 
 
-def leave_out_decoder(matting: HumanMatting) -> None:
-    """Leave the logits as coarse as DeepLabV3's."""
-    matting.segmenter.network.decoder.logits.weight.data.zero_()
-    matting.segmenter.network.decoder.logits.bias.data.zero_()
-
-
 def leave_out_presence(matting: HumanMatting) -> None:
     """Take it that somebody is there."""
     matting.segmenter.network.presence.logit.weight.data.zero_()
@@ -67,18 +59,6 @@ def leave_out_head(matting: HumanMatting) -> None:
     matting.head.forward = lambda image, probabilities: torch.full_like(image[:, :1], 0.5)
 
 
-def leave_out_closed_form(matting: HumanMatting) -> None:
-    """Keep the head's alpha, made as small as closed form would see it."""
-
-    def predict_alpha(detail: torch.Tensor, probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        enlarged = resize(probabilities, tuple(detail.shape[-2:]))
-        alpha = fuse(enlarged, matting.head(detail, enlarged))
-        size = limit_size(*detail.shape[-2:], SOLVED_SIDE)
-        return resize_image(detail, size), resize(alpha, size).clamp(0, 1)
-
-    matting.predict_alpha = predict_alpha
-
-
 def mirror_too(matting: HumanMatting) -> None:
     """Average the probabilities of the photograph and of its mirror image."""
     forward = matting.segmenter.forward
@@ -87,20 +67,16 @@ def mirror_too(matting: HumanMatting) -> None:
 
 CHANGES: dict[str, Change] = {
     "as shipped": lambda matting: None,
-    "segmenter sees 640 alone": see_at(640, (1.0,)),
-    "segmenter sees 512 alone": see_at(512, (1.0,)),
-    "segmenter sees 640 and 320": see_at(640, (1.0, 0.5)),
-    "segmenter sees 768 and 384": see_at(768, (1.0, 0.5)),
-    "segmenter sees 768 and 608": see_at(768, (1.0, 0.8)),
+    "segmenter sees 512": see_at(512),
+    "segmenter sees 768": see_at(768),
+    "segmenter sees 1024": see_at(1024),
     "segmenter sees the mirror image too": mirror_too,
-    "segmenter without its decoder": leave_out_decoder,
     "segmenter without its presence": leave_out_presence,
     "logits as they are": sharpen(1.0),
     "head sees 1024": look_at(1024),
-    "head sees 640": look_at(640),
+    "head sees 768": look_at(768),
     "head sees 512": look_at(512),
     "no head": leave_out_head,
-    "no closed form": leave_out_closed_form,
 }
 
 

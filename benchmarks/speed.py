@@ -200,7 +200,7 @@ def measure_pipeline(folder: Path, init: Path, repeats: int, u2net: Path | None)
         seconds["u2net"] = time_call(lambda: predict(image), repeats)
     true = torch.from_numpy(np.load(folder / "alpha.npy"))[None, None]
     size = tuple(image.shape[-2:])
-    _, unrefined = matting.predict_alpha(resize_image(image, matte.report.detail_size), matte.probabilities)
+    unrefined = matting.predict_alpha(resize_image(image, matte.report.detail_size), matte.probabilities)
     return Measurement(
         size=size,
         grad=shm.metrics.grad(matte.alpha, true),

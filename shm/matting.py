@@ -1,12 +1,12 @@
 """The matting head: (I, P) -> alpha_r, and its fusion with what the semantic stage is sure of.
 
 Source: Chen, Ge, Xu, Zhang, Yang and Gai, Semantic Human Matting, ACM MM 2018 (arXiv 1809.01354), the M-Net and equation 3. The
-network here is a small U-Net of our own.
+network in the place of the M-Net is, behind a soft trimap, that of Ke, Sun, Li, Yan and Lau, MODNet: Real-Time Trimap-Free Portrait
+Matting via Objective Decomposition, AAAI 2022.
 """
 
 # Annotations stay evaluated here: the hub mixin reads MattingConfig out of the signature.
 import json
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils import fuse_conv_bn_eval
 
 from shm.filters import resize
+from shm.layers import HalfNormalized, double
 from shm.matte import CheckpointError
 
 
@@ -28,37 +28,88 @@ class MattingConfig:
     """Shape of a matting head.
 
     Attributes:
-        channels: feature channels at 1/2, 1/4, 1/8, ... of the input size.
-        last_channels: feature channels of the last level, at 1/2 of the input size as well.
+        channels: feature channels of its branches, even.
         side: longer side of the image that the head is meant to see, in pixels; smaller photographs are not enlarged.
     """
 
-    channels: tuple[int, ...] = (32, 48, 80, 128)
-    last_channels: int = 32
-    side: int = 768
+    channels: int = 32
+    side: int = 640
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))  # a list where it comes out of config.json
-        if not self.channels or min(*self.channels, self.last_channels, self.side) < 1:
-            raise ValueError(f"MattingConfig: expected at least one level and positive numbers, got {self}")
+        if self.channels < 2 or self.channels % 2 or self.side < 1:
+            raise ValueError(f"MattingConfig: expected an even number of channels and a positive side, got {self}")
 
 
-INPUTS = 13
-"""Channels that a head reads: image, soft trimap, and the seven of `describe_colors`."""
+HALF, QUARTER = 16, 24
+"""Channels of what is seen at a half and at a quarter of the input's size."""
 
-DETAIL = (0, 1, 2, 5, 12)
-"""Those that its last level reads again at their own size: image, unknown, and the alpha that the colors suggest."""
+COARSEST = 8
+"""Sides that a head works on are multiples of it, and at least two: at a width of 1, bfloat16 convolutions on CPUs read unset memory."""
 
 
-class ConvBlock(nn.Sequential):
-    """3x3 convolution, batch normalization, ReLU."""
+class Beginning(nn.Module):
+    """The first layers of a MobileNetV2 1.0 (Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018), its
+    batch normalization part of the convolutions."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
+    def __init__(self) -> None:
+        super().__init__()
+        first = nn.Conv2d(3, 32, 3, 2, padding=1)
+        self.to_half = nn.Sequential(first, nn.ReLU6(), nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.ReLU6(), nn.Conv2d(32, HALF, 1))
+        self.to_quarter = make_bottleneck(HALF, QUARTER, stride=2)
+        self.again = make_bottleneck(QUARTER, QUARTER, stride=1)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return features (B, 16, h / 2, w / 2) and (B, 24, h / 4, w / 4) for an image (B, 3, h, w) in [-1, 1]."""
+        half = self.to_half(image)
+        quarter = self.to_quarter(half)
+        return half, quarter + self.again(quarter)
+
+
+def make_bottleneck(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
+    """Return layers that widen the features sixfold, look around in each, and make them few again."""
+    wide = 6 * inputs
+    around = nn.Conv2d(wide, wide, 3, stride, padding=1, groups=wide)
+    return nn.Sequential(nn.Conv2d(inputs, wide, 1), nn.ReLU6(), around, nn.ReLU6(), nn.Conv2d(wide, outputs, 1))
+
+
+class DetailBranch(nn.Module):
+    """Says where exactly the person ends, from what is seen at a half and at a quarter of the size, and what the trimap says.
+
+    Args:
+        channels: of its features.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.from_half = HalfNormalized(HALF, channels, 1)
+        self.down = HalfNormalized(channels + 3, channels, 3, stride=2)
+        self.from_quarter = HalfNormalized(QUARTER, channels, 1)
+        self.mix = HalfNormalized(2 * channels, 2 * channels, 3)
+        self.at_quarter = nn.Sequential(
+            HalfNormalized(3 * channels + 3, 2 * channels, 3),
+            HalfNormalized(2 * channels, 2 * channels, 3),
+            HalfNormalized(2 * channels, channels, 3),
         )
+        self.at_half = nn.Sequential(
+            HalfNormalized(2 * channels, 2 * channels, 3),
+            HalfNormalized(2 * channels, channels, 3),
+            HalfNormalized(channels, channels, 3),
+            HalfNormalized(channels, channels, 3),
+        )
+
+    def forward(self, image: torch.Tensor, half: torch.Tensor, quarter: torch.Tensor, semantic: torch.Tensor) -> torch.Tensor:
+        """Return features (B, C, h / 2, w / 2).
+
+        Args:
+            image: (B, 3, h, w) in [-1, 1].
+            half, quarter: (B, 16, h / 2, w / 2) and (B, 24, h / 4, w / 4), of the `Beginning`.
+            semantic: (B, C, h / 4, w / 4).
+        """
+        half = self.from_half(half)
+        edges = self.down(torch.cat([shrink(image, 2), half], dim=1))
+        edges = self.mix(torch.cat([edges, self.from_quarter(quarter)], dim=1))
+        edges = self.at_quarter(torch.cat([edges, semantic, shrink(image, 4)], dim=1))
+        return self.at_half(torch.cat([double(edges), half], dim=1))
 
 
 class MattingHead(
@@ -68,13 +119,10 @@ class MattingHead(
     tags=["image-matting", "portrait"],
     license="apache-2.0",
 ):
-    """A U-Net that reads the photograph and its soft trimap and says how opaque each pixel is.
+    """Reads the photograph and its soft trimap and says how opaque each pixel is.
 
-    Beside them it is told what the known pixels nearby suggest (`describe_colors`), so that it need not learn to look for them.
-    Every level halves the size: one convolution goes down, one looks around; on the way up each level adds what it saw at the
-    same size. The last level sees the input again, every pixel of each square of four as a channel of its own, and says the alpha of
-    all four (Shi et al., Real-Time Single Image and Video Super-Resolution, CVPR 2016): a strand one pixel wide survives at a
-    quarter of the positions.
+    A small branch turns the trimap, beside what is seen at an eighth of the size, into the features that MODNet's semantic branch has
+    there; what follows is MODNet's branch of detail and the fusion of the two.
 
     Args:
         config: its shape.
@@ -83,21 +131,16 @@ class MattingHead(
     def __init__(self, config: MattingConfig = MattingConfig()) -> None:
         super().__init__()
         self.config = config
-        widths = (INPUTS, *config.channels)
-        self.down = nn.ModuleList(
-            nn.Sequential(ConvBlock(above, below, stride=2), ConvBlock(below, below))
-            for above, below in zip(widths[:-1], widths[1:])
+        channels = config.channels
+        self.beginning = Beginning()
+        self.semantic = nn.Sequential(
+            nn.Conv2d(4 * 3 + QUARTER, channels, 5, padding=2), nn.ReLU(), HalfNormalized(channels, channels, 5)
         )
-        deepest = config.channels[-1]
-        self.around = nn.Sequential(ConvBlock(deepest, deepest, dilation=2), ConvBlock(deepest, deepest, dilation=4))
-        self.up = nn.ModuleList(
-            ConvBlock(below, above) for above, below in zip(config.channels[:-1], config.channels[1:])
-        )
-        self.last = nn.Sequential(
-            ConvBlock(config.channels[0] + 4 * len(DETAIL), config.last_channels),
-            nn.Conv2d(config.last_channels, 4, 3, padding=1),
-            nn.PixelShuffle(2),
-        )
+        self.detail = DetailBranch(channels)
+        self.coarse = HalfNormalized(channels, channels, 5)
+        self.at_half = HalfNormalized(2 * channels, channels, 3)
+        self.at_full = HalfNormalized(channels + 3, channels // 2, 3)
+        self.alpha = nn.Conv2d(channels // 2, 1, 1)
 
     @classmethod
     def load(cls, source: str) -> "MattingHead":
@@ -133,90 +176,43 @@ class MattingHead(
             (B, 1, h, w) float32 in [0, 1].
         """
         height, width = image.shape[-2:]
-        multiple = 2 ** len(self.config.channels)  # no level below 2x2: at 1, bfloat16 convolutions on CPUs read unset memory
-        precision = self.last[1].weight.dtype
-        parts = (image - 0.5, probabilities, describe_colors(image, probabilities))
-        stacked = torch.cat([part.to(precision) for part in parts], dim=1)
-        bottom, right = (max(-length % multiple, 2 * multiple - length) for length in (height, width))
+        bottom, right = (max(-length % COARSEST, 2 * COARSEST - length) for length in (height, width))
+        stacked = torch.cat([2 * image - 1, probabilities], dim=1).to(self.alpha.weight.dtype)
         if bottom or right:
             stacked = functional.pad(stacked, (0, right, 0, bottom), mode="replicate")
-        stacked = stacked.contiguous(memory_format=torch.channels_last)
-        features, levels = stacked, []
-        for level in self.down:
-            features = level(features)
-            levels.append(features)
-        features = features + self.around(features)
-        for level, seen in zip(reversed(self.up), reversed(levels[:-1])):
-            features = enlarge(level(features)) + seen
-        detail = functional.pixel_unshuffle(stacked[:, DETAIL], 2).contiguous(memory_format=torch.channels_last)
-        alpha = self.last(torch.cat([features, detail], dim=1))
-        return alpha[..., :height, :width].float().sigmoid()
+        image, probabilities = (part.contiguous(memory_format=torch.channels_last) for part in stacked.split(3, dim=1))
+        half, quarter = self.beginning(image)
+        semantic = self.semantic(describe(probabilities, quarter))
+        return self.decide(image, half, quarter, semantic)[..., :height, :width].float().sigmoid()
+
+    def decide(self, image: torch.Tensor, half: torch.Tensor, quarter: torch.Tensor, semantic: torch.Tensor) -> torch.Tensor:
+        """Return the logit of alpha (B, 1, h, w).
+
+        Args:
+            image: (B, 3, h, w) in [-1, 1].
+            half, quarter: what the beginning sees in it.
+            semantic: (B, C, h / 8, w / 8).
+        """
+        semantic = double(semantic)
+        detail = self.detail(image, half, quarter, semantic)
+        fused = self.at_half(torch.cat([double(self.coarse(semantic)), detail], dim=1))
+        return self.alpha(self.at_full(torch.cat([double(fused), image], dim=1)))
 
 
-def fold_normalization(head: MattingHead) -> MattingHead:
-    """Return a copy of a head whose batch normalization is folded into the convolutions: the same result in fewer passes over memory.
-
-    Args:
-        head: in evaluation mode.
-    """
-    head = deepcopy(head)
-    for block in head.modules():
-        if isinstance(block, ConvBlock):
-            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()
-    return head
-
-
-def enlarge(features: torch.Tensor) -> torch.Tensor:
-    """Double height and width, bilinearly."""
-    return functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-@torch.no_grad()
-def describe_colors(image: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
-    """Say what the known pixels nearby suggest for each pixel: a foreground F, a background B, and the alpha between them.
-
-    The alpha is the place of the pixel's color I on the line from B to F, (I - B) . (F - B) / |F - B|^2, as in the sampling
-    methods (Wang and Cohen, Optimized Color Sampling for Robust Matting, CVPR 2007, equation 2); it tends to 0
-    where F and B are nearly one color. Known are pixels of more than 0.7 foreground or background, the surer the more.
+def describe(probabilities: torch.Tensor, quarter: torch.Tensor) -> torch.Tensor:
+    """Return what a head's semantic branch reads, (B, 12 + C, h / 8, w / 8).
 
     Args:
-        image: (B, 3, h, w) float32 in [0, 1].
-        probabilities: (B, 3, h, w) soft trimap.
-
-    Returns:
-        (B, 7, h, w) float32: F - I and B - I in [-1, 1], and that alpha in [0, 1].
+        probabilities: (B, 3, h, w) soft trimap; each pixel of a square of four at a quarter of that size is a channel of its own.
+        quarter: (B, C, h / 4, w / 4) features.
     """
-    known = ((probabilities[:, :2] - 0.7) / 0.3).clamp(0, 1)
-    small = [max(1, length // 4) for length in image.shape[-2:]]  # spread colors are smooth
-    background, foreground = (
-        resize(spread_colors(resize(image * weight, small), resize(weight, small)), image.shape[-2:])
-        for weight in known.split(1, dim=1)
-    )
-    line = foreground - background
-    place = ((image - background) * line).sum(1, keepdim=True) / (line.square().sum(1, keepdim=True) + 1e-3)
-    return torch.cat([foreground - image, background - image, place.clamp(0, 1)], dim=1)
+    squares = functional.pixel_unshuffle(functional.avg_pool2d(probabilities, 4), 2)
+    return torch.cat([squares, functional.avg_pool2d(quarter, 2)], dim=1)
 
 
-def spread_colors(weighted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Spread the colors of weighty pixels over the others, by pull-push (Gortler et al., The Lumigraph, SIGGRAPH 1996).
-
-    Args:
-        weighted: (B, C, h, w), color times weight.
-        weight: (B, 1, h, w) in [0, 1].
-
-    Returns:
-        (B, C, h, w): a pixel's own color as far as it has weight, else a mean of those around it, nearer ones first; 0.5 where
-        there is none at all.
-
-    >>> spread_colors(torch.tensor([[[[0.8, 0.0, 0.0, 0.0]]]]), torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]])).round(decimals=2)
-    tensor([[[[0.8000, 0.8000, 0.8000, 0.8000]]]])
-    """
-    if max(weight.shape[-2:]) == 1:
-        return weighted + (1 - weight) * 0.5
-    halves = functional.avg_pool2d(torch.cat([weighted, weight], dim=1), 2, ceil_mode=True, count_include_pad=False)
-    gain = (4 * halves[:, -1:]).clamp(max=1) / halves[:, -1:].clamp(min=1e-6)  # one known pixel of four is enough
-    coarse = spread_colors(halves[:, :-1] * gain, halves[:, -1:] * gain)
-    return weighted + (1 - weight) * resize(coarse, weight.shape[-2:])
+def shrink(image: torch.Tensor, times: int) -> torch.Tensor:
+    """Return an image (B, 3, h, w) so many times smaller; each pixel is the mean of the four about the middle of what it stands for."""
+    return functional.interpolate(image, scale_factor=1 / times, mode="bilinear", align_corners=False)
 
 
 def fuse(probabilities: torch.Tensor, alpha_r: torch.Tensor) -> torch.Tensor:

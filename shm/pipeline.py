@@ -8,17 +8,13 @@ from contextlib import contextmanager
 
 import torch
 
-from shm.closed_form import solve_alpha
 from shm.filters import limit_size, resize, resize_image
 from shm.foreground import estimate_foreground
 from shm.matte import DEPTHS, Matte, Report, check, to_depth
-from shm.matting import MattingHead, fold_normalization, fuse
+from shm.matting import MattingHead, fuse
 from shm.refinement import refine_alpha
 from shm.segmentation import MODELS, Segmenter, SegmenterPreset
 from shm.trimap import soft_trimap
-
-SOLVED_SIDE = 512
-"""Longer side of the alpha that is solved in closed form, in pixels at most: the photograph's own pixels say the rest."""
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -62,7 +58,7 @@ class HumanMatting:
         placement = {"device": self.device, "memory_format": torch.channels_last}
         self.segmenter = segmenter.eval().to(**placement)
         self.segmenter.network.to(self.precision)
-        self.head = fold_normalization(head.eval()).to(dtype=self.precision, **placement)
+        self.head = head.eval().to(dtype=self.precision, **placement)
 
     def __call__(self, image: torch.Tensor) -> Matte:
         """Return everything there is to know about one photograph: the stream, gathered.
@@ -107,7 +103,7 @@ class HumanMatting:
         with self.measure(seconds, "segmentation"):
             image = image.to(self.device)
             detail = resize_image(image, detail_size)
-            classes = self.segmenter(resize(detail, working_size))
+            classes = self.segmenter(resize_image(image, working_size))  # out of `detail` it would be blurred twice
             labels = classes.max(dim=1, keepdim=True).indices  # far faster than argmax
             probabilities = soft_trimap(classes, self.segmenter.class_names, self.segmenter.human_labels)
         yield "probabilities", probabilities.to(home)
@@ -144,9 +140,9 @@ class HumanMatting:
     ) -> Generator[tuple[str, torch.Tensor], None, Report]:  # fmt: skip
         """Yield alpha and foreground, given the image on the device, also at the detail size; seconds go on being noted."""
         with self.measure(seconds, "matting"):
-            small, alpha = self.predict_alpha(detail, probabilities)
+            alpha = self.predict_alpha(detail, probabilities)
         with self.measure(seconds, "refinement"):
-            alpha, refined_fraction = refine_alpha(image, alpha, detail=small)
+            alpha, refined_fraction = refine_alpha(image, alpha, detail=detail)
         yield "alpha", alpha.to(home)
 
         with self.measure(seconds, "foreground"):
@@ -162,21 +158,18 @@ class HumanMatting:
         )
 
     @torch.no_grad()
-    def predict_alpha(self, detail: torch.Tensor, probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return alpha before the photograph's own pixels refine it: head, fusion, and at `SOLVED_SIDE` closed form.
+    def predict_alpha(self, detail: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
+        """Return alpha before the photograph's own pixels refine it: the head's, fused with the trimap.
 
         Args:
             detail: (1, 3, h, w) float32 in [0, 1], the photograph at its detail size, on the device.
             probabilities: (1, 3, h', w') soft trimap, at any size.
 
         Returns:
-            the photograph (1, 3, h'', w'') and its alpha (1, 1, h'', w''), float32 in [0, 1], the longer side `SOLVED_SIDE` at most.
+            (1, 1, h, w) float32 in [0, 1].
         """
         probabilities = resize(probabilities, tuple(detail.shape[-2:]))
-        alpha = fuse(probabilities, self.head(detail, probabilities))
-        solved = limit_size(*detail.shape[-2:], SOLVED_SIDE)
-        small = resize_image(detail, solved)
-        return small, solve_alpha(small, resize(alpha, solved).clamp(0, 1))
+        return fuse(probabilities, self.head(detail, probabilities))
 
     def detail_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (h, w), the size at which the head sees a photograph: its own, or the head's side at most."""

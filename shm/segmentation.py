@@ -36,8 +36,6 @@ class SegmenterPreset:
         human_labels: names of the classes that are a person, or part of one.
         background_labels: names of the classes that are not; given instead of `human_labels` where all the others are.
         side: longer side of the working size, in pixels.
-        scales: sizes at which the network sees the photograph, relative to the working size; its logits are averaged. At a smaller
-            one it sees more of a scene at once.
         sharpness: factor of the logits; above 1 where training on labels with errors left a network less sure than it is right.
         mean, std: of the normalization of each channel, for an image in [0, 1].
         channel_order: "rgb" or "bgr".
@@ -55,7 +53,6 @@ class SegmenterPreset:
     human_labels: tuple[str, ...] = ()
     background_labels: tuple[str, ...] = ()
     side: int = 512
-    scales: tuple[float, ...] = (1.0,)
     sharpness: float = 1.0
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -66,14 +63,13 @@ class SegmenterPreset:
 PRESETS: dict[str, SegmenterPreset] = {
     "embedded": SegmenterPreset(
         source=str(MODELS / "segmenter"),
-        backbone="DeepLabV3+, MobileNetV2 1.0",
+        backbone="MODNet's branches, MobileNetV2 1.0",
         license="Apache-2.0",
         commercial_use=True,
-        megabytes=5.0,
+        megabytes=6.0,
         human_labels=("person",),
         side=640,
-        scales=(1.0, 0.7),
-        sharpness=2.5,
+        sharpness=1.5,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     ),
@@ -197,11 +193,9 @@ class Segmenter(nn.Module):
             (B, K, h, w) float32, sums to 1 over the classes.
         """
         ordered = image.flip(1) if self.preset.channel_order == "bgr" else image
-        normalized, size = (ordered - self.mean) / self.std, image.shape[-2:]
-        seen = [resize(normalized, fit_size(*size, round(scale * max(size)), self.MULTIPLE)) for scale in self.preset.scales]
-        views = [self.network(view.to(self.network.dtype)).logits.float() for view in seen]
-        logits = torch.stack([resize(view, size) for view in views]).mean(dim=0)
-        return (self.preset.sharpness * logits).softmax(dim=1)
+        normalized = (ordered - self.mean) / self.std
+        logits = self.network(normalized.to(self.network.dtype)).logits.float()
+        return (self.preset.sharpness * resize(logits, image.shape[-2:])).softmax(dim=1)
 
     @torch.no_grad()
     def segment(self, image: torch.Tensor) -> torch.Tensor:

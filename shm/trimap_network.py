@@ -1,8 +1,8 @@
-"""The network of the T-Net: DeepLabV3 with a decoder, whose logits are four times as fine, and a sense of whether anybody is there.
+"""The network of the T-Net: MobileNetV2, a branch that says roughly where the person is, and a sense of whether anybody is there.
 
-Source: Chen, Zhu, Papandreou, Schroff and Adam, Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation,
-ECCV 2018 (DeepLabV3+), with a decoder of our own that works on what the backbone saw at a quarter and an eighth of the input's
-size. Importing this module makes the network known to `AutoModelForSemanticSegmentation`.
+Source: the branch is the one for semantics of Ke, Sun, Li, Yan and Lau, MODNet: Real-Time Trimap-Free Portrait Matting via Objective
+Decomposition, AAAI 2022, made smaller; what it says becomes three classes. Importing this module makes the network known to
+`AutoModelForSemanticSegmentation`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForSemanticSegmentation, MobileNetV2Config, MobileNetV2ForSemanticSegmentation
+from transformers import AutoConfig, AutoModelForSemanticSegmentation, MobileNetV2Config, MobileNetV2Model
+from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import MobileNetV2PreTrainedModel
 from transformers.utils import ModelOutput
+
+from shm.layers import HalfNormalized, double
 
 STRENGTH, STEEPNESS = 4.0, 3.0
 """Slope of background's logit over a presence below 0, which has to outweigh pixels that are sure of a person, and how sharply it
 bends into the level above 0: where somebody is there, nothing is to change."""
-
-QUARTER, EIGHTH = 1, 4
-"""The backbone's layers whose output is the last at these sizes of the input."""
 
 
 @dataclass
@@ -40,41 +40,33 @@ class TrimapNetworkConfig(MobileNetV2Config):
     """Shape of a `TrimapNetwork`.
 
     Attributes:
-        decoder_channels: feature channels of the decoder and the presence.
+        rank: channels to which the deepest features are brought before a convolution looks around in them.
+        sixteenth_channels, eighth_channels: feature channels at these sizes of the input.
     """
 
     model_type = "shm_trimap_network"
-    decoder_channels: int = 32
+    rank: int = 128
+    sixteenth_channels: int = 96
+    eighth_channels: int = 32
 
 
-class Decoder(nn.Module):
-    """Corrects coarse logits by what the backbone saw at a quarter and an eighth of the input's size.
-
-    A new one corrects nothing.
+class SemanticBranch(nn.Module):
+    """Says roughly where the person is, from what the backbone sees at the end.
 
     Args:
-        deep, eighth, quarter: channels of the backbone's features at the deepest level and at these sizes.
-        channels: of its own features.
-        classes: of the logits.
+        config: shape of the network.
+        deep: channels of the backbone's features at the end.
     """
 
-    def __init__(self, deep: int, eighth: int, quarter: int, *, channels: int, classes: int) -> None:
+    def __init__(self, config: TrimapNetworkConfig, *, deep: int) -> None:
         super().__init__()
-        self.deep = nn.Conv2d(deep, channels, 1)
-        self.eighth = nn.Conv2d(channels + classes + eighth, channels, 3, padding=1)
-        self.quarter = nn.Conv2d(channels + quarter, channels, 3, padding=1)
-        self.logits = nn.Conv2d(channels, classes, 3, padding=1)
-        nn.init.zeros_(self.logits.weight)
-        nn.init.zeros_(self.logits.bias)
+        self.reduce = nn.Conv2d(deep, config.rank, 1, bias=False)
+        self.sixteenth = HalfNormalized(config.rank, config.sixteenth_channels, 5)
+        self.eighth = HalfNormalized(config.sixteenth_channels, config.eighth_channels, 5)
 
-    def forward(
-        self, logits: torch.Tensor, deep: torch.Tensor, eighth: torch.Tensor, quarter: torch.Tensor
-    ) -> torch.Tensor:
-        """Return logits (B, K, h, w) at the size of `quarter` for (B, K, h', w') at the size of `deep`."""
-        features = torch.cat([functional.relu(self.deep(deep)), logits], dim=1)
-        features = functional.relu(self.eighth(torch.cat([enlarge(features, eighth), eighth], dim=1)))
-        features = functional.relu(self.quarter(torch.cat([enlarge(features, quarter), quarter], dim=1)))
-        return enlarge(logits, quarter) + self.logits(features)
+    def forward(self, deep: torch.Tensor) -> torch.Tensor:
+        """Return features (B, C, h / 8, w / 8) for (B, C', h / 32, w / 32)."""
+        return self.eighth(double(self.sixteenth(double(self.reduce(deep)))))
 
 
 class Presence(nn.Module):
@@ -109,8 +101,8 @@ class Presence(nn.Module):
         return self.judge(self.pool(deep)).view(-1, 1, 1, 1)
 
 
-class TrimapNetwork(MobileNetV2ForSemanticSegmentation):
-    """DeepLabV3 over MobileNetV2, with a decoder and a presence.
+class TrimapNetwork(MobileNetV2PreTrainedModel):
+    """A semantic branch over MobileNetV2, three classes for each of the four pixels that it sees as one, and a presence.
 
     Where nobody is there, the logit of the first class, background, rises everywhere.
     """
@@ -119,31 +111,32 @@ class TrimapNetwork(MobileNetV2ForSemanticSegmentation):
 
     def __init__(self, config: TrimapNetworkConfig) -> None:
         super().__init__(config)
-        self.add_decoder()
+        channels = config.eighth_channels
+        self.mobilenet_v2 = MobileNetV2Model(config, add_pooling_layer=False)
+        self.deep = self.mobilenet_v2.conv_1x1.convolution.out_channels
+        self.semantic = SemanticBranch(config, deep=self.deep)
+        self.classifier = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, 4 * config.num_labels, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+        self.post_init()
         self.add_presence()
-
-    def add_decoder(self) -> None:
-        """Put a new decoder, for the config's labels, in the place of the one there is."""
-        widths = [self.mobilenet_v2.layer[index].reduce_1x1.convolution.out_channels for index in (-1, EIGHTH, QUARTER)]
-        self.decoder = Decoder(*widths, channels=self.config.decoder_channels, classes=self.config.num_labels)
 
     def add_presence(self) -> None:
         """Put a new presence in the place of the one there is."""
-        deep = self.mobilenet_v2.layer[-1].reduce_1x1.convolution.out_channels
-        self.presence = Presence(deep, channels=self.config.decoder_channels)
+        self.presence = Presence(self.deep, channels=self.config.eighth_channels)
 
     def forward(self, pixel_values: torch.Tensor) -> TrimapOutput:
-        """Return logits (B, K, h / 4, w / 4) and presence (B, 1, 1, 1) for pixel_values (B, 3, h, w), RGB in [-1, 1]."""
-        levels = self.mobilenet_v2(pixel_values, output_hidden_states=True).hidden_states
-        logits = self.decoder(self.segmentation_head(levels[-1]), levels[-1], levels[EIGHTH], levels[QUARTER])
-        presence = self.presence(levels[-1])
+        """Return logits (B, K, h / 4, w / 4) and presence (B, 1, 1, 1) for pixel_values (B, 3, h, w), RGB in [-1, 1].
+
+        Both h and w are multiples of 32.
+        """
+        deep = self.mobilenet_v2(pixel_values).last_hidden_state
+        logits, presence = self.classifier(self.semantic(deep)), self.presence(deep)
         background = logits[:, :1] + STRENGTH * functional.softplus(-presence, beta=STEEPNESS)
         return TrimapOutput(logits=torch.cat([background, logits[:, 1:]], dim=1), presence=presence)
-
-
-def enlarge(features: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Return features (B, C, h, w) at the height and width of others, bilinearly."""
-    return functional.interpolate(features, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 AutoConfig.register(TrimapNetworkConfig.model_type, TrimapNetworkConfig)

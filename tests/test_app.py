@@ -83,8 +83,8 @@ def matting() -> shm.HumanMatting:
     network = MobileNetV2ForSemanticSegmentation(config)
     network.segmentation_head.classifier.convolution.bias.data = torch.tensor([0.0, 1.3, 0.6])  # surely a person, and some doubt
     segmenter = shm.Segmenter(network, preset)
-    head = MattingHead(MattingConfig(channels=(4, 6), last_channels=4, side=128))
-    torch.nn.init.normal_(head.last[1].weight, mean=0.5)  # sees somebody, and not the same everywhere
+    head = MattingHead(MattingConfig(channels=4, side=128))
+    torch.nn.init.normal_(head.alpha.weight, mean=0.5)  # sees somebody, and not the same everywhere
     return shm.HumanMatting(segmenter, head, device="cpu", precision="float32")
 
 

@@ -237,9 +237,9 @@ def make_matting(seconds: list[float]) -> speed.Callable:
             report = Report("cpu", "bfloat16", (64, 64), (96, 128), 0.25, dict.fromkeys(speed.STAGES, seconds.pop(0)))
             return SimpleNamespace(alpha=image[:, :1] / 255, report=report, probabilities=None)
 
-        def predict_alpha(self, detail: torch.Tensor, probabilities: None) -> tuple[torch.Tensor, torch.Tensor]:
+        def predict_alpha(self, detail: torch.Tensor, probabilities: None) -> torch.Tensor:
             assert detail.shape[-2:] == (96, 128)
-            return detail, detail[:, :1]
+            return detail[:, :1]
 
     return Made()
 

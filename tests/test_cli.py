@@ -41,9 +41,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index, name in names.items():
         last.bias.data = 100.0 * torch.eye(3)[index]
         network.save_pretrained(folder / name)
-    head = MattingHead(MattingConfig(channels=(4, 8), last_channels=4, side=64))
-    torch.nn.init.zeros_(head.last[1].weight)
-    torch.nn.init.zeros_(head.last[1].bias)
+    head = MattingHead(MattingConfig(channels=4, side=64))
+    torch.nn.init.zeros_(head.alpha.weight)
+    torch.nn.init.zeros_(head.alpha.bias)
     head.save_pretrained(folder / "head")
     return folder
 

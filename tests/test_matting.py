@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from shm.matte import CheckpointError
-from shm.matting import MattingConfig, MattingHead, describe_colors, fold_normalization, fuse, spread_colors
+from shm.matting import Beginning, MattingConfig, MattingHead, describe, fuse, shrink
+from shm.segmentation import streamline
 
-CONFIG = MattingConfig(channels=(4, 6, 8), last_channels=4, side=96)
+CONFIG = MattingConfig(channels=8, side=96)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -25,12 +26,7 @@ def soft_trimap(*size: int) -> torch.Tensor:
 @pytest.fixture
 def head() -> MattingHead:
     torch.manual_seed(0)
-    head = MattingHead(CONFIG)
-    for module in head.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 2.0)
-            module.running_mean.normal_()
-    return head.eval()
+    return MattingHead(CONFIG).eval()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 53), (1, 200), (64, 96)])
@@ -43,10 +39,11 @@ def test_alpha_has_the_size_of_the_image_and_stays_in_range(head, size) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1024, 1), (3, 70)])
 def test_no_level_becomes_one_pixel_wide(head, size) -> None:
     smallest = []
-    for level in head.down:
+    levels = (head.semantic, head.detail, head.at_half, head.at_full)
+    for level in levels:
         level.register_forward_hook(lambda module, inputs, output: smallest.append(min(output.shape[-2:])))
     head(torch.rand(1, 3, *size), torch.rand(1, 3, *size))
-    assert len(smallest) == len(head.down) and min(smallest) >= 2
+    assert len(smallest) == len(levels) and min(smallest) >= 2
 
 
 def test_photographs_of_a_batch_do_not_see_each_other(head) -> None:
@@ -62,14 +59,14 @@ def test_alpha_depends_on_image_and_trimap_pixel_by_pixel(head) -> None:
     assert (image.grad[0, :, 16, 16] != 0).all() and (trimap.grad[0, :, 16, 16] != 0).all()
 
 
-@pytest.mark.parametrize("config", [CONFIG, MattingConfig(channels=(4,), last_channels=2, side=32)])
+@pytest.mark.parametrize("config", [CONFIG, MattingConfig(channels=4, side=32)])
 def test_a_saved_head_comes_back_whole(config, tmp_path, capfd) -> None:
     head = MattingHead(config).eval()
     head.save_pretrained(tmp_path)
     stored = json.loads((tmp_path / "config.json").read_text())
     assert MattingConfig(**stored) == config
     back = MattingHead.load(str(tmp_path))
-    assert back.config == config and isinstance(back.config.channels, tuple) and not back.training
+    assert back.config == config and not back.training
     image, trimap = noise(1, 3, 37, 53), soft_trimap(37, 53)
     assert torch.equal(back(image, trimap), head(image, trimap))
     assert capfd.readouterr() == ("", "")
@@ -85,12 +82,42 @@ def test_a_half_precision_file_opens_as_float32(head, tmp_path) -> None:
         assert torch.equal(value, stored[name].half().to(value.dtype))
 
 
-def test_a_folded_head_says_the_same(head) -> None:
-    image, trimap = noise(1, 3, 37, 53), soft_trimap(37, 53)
-    folded = fold_normalization(head)
-    torch.testing.assert_close(folded(image, trimap), head(image, trimap), rtol=0, atol=1e-5)
-    kinds = [{type(module) for module in network.modules()} for network in (folded, head)]
-    assert torch.nn.BatchNorm2d not in kinds[0] and torch.nn.BatchNorm2d in kinds[1]
+def test_a_config_without_branches_is_refused() -> None:
+    for settings in ({"channels": 3}, {"channels": 0}, {"side": 0}):
+        with pytest.raises(ValueError, match="expected an even number of channels and a positive side"):
+            MattingConfig(**settings)
+
+
+def test_the_beginning_is_that_of_mobilenet() -> None:
+    from transformers import MobileNetV2Config, MobileNetV2Model
+
+    torch.manual_seed(0)
+    model = streamline(MobileNetV2Model(MobileNetV2Config(tf_padding=False))).eval()
+    source = [layer for part in (model.conv_stem, *model.layer[:2]) for layer in part.modules() if isinstance(layer, torch.nn.Conv2d)]
+    beginning, image = Beginning(), 2 * noise(1, 3, 32, 48) - 1
+    places = [layer for layer in beginning.modules() if isinstance(layer, torch.nn.Conv2d)]
+    with torch.no_grad():
+        for place, layer in zip(places, source, strict=True):
+            torch.nn.init.kaiming_normal_(layer.weight)
+            place.weight.copy_(layer.weight)
+            place.bias.copy_(layer.bias)
+        half, quarter = beginning(image)
+        torch.testing.assert_close(half, model.conv_stem(image))
+        torch.testing.assert_close(quarter, model.layer[1](model.layer[0](model.conv_stem(image))))
+
+
+def test_the_trimap_is_described_square_by_square() -> None:
+    trimap, quarter = soft_trimap(32, 48), noise(1, 24, 8, 12)
+    described = describe(trimap, quarter)
+    assert described.shape == (1, 36, 4, 6)
+    torch.testing.assert_close(described[0, 5, 2, 3], trimap[0, 1, 16:20, 28:32].mean())  # person, at the top right of its square
+    torch.testing.assert_close(described[0, 12:, 2, 3], quarter[0, :, 4:6, 6:8].mean(dim=(1, 2)))
+
+
+def test_an_image_shrinks_to_the_means_about_the_middles() -> None:
+    image = noise(1, 3, 16, 24)
+    torch.testing.assert_close(shrink(image, 2)[..., 3, 5], image[..., 6:8, 10:12].mean(dim=(2, 3)))
+    torch.testing.assert_close(shrink(image, 4)[..., 1, 2], image[..., 5:7, 9:11].mean(dim=(2, 3)))
 
 
 BREAKS = {
@@ -127,7 +154,7 @@ def test_what_is_broken_is_said_in_one_line(head, tmp_path, monkeypatch, how, co
     elif how == "foreign weights":
         save_file({"encoder.weight": torch.zeros(3)}, weights)
     elif how == "other widths":
-        config.write_text('{"channels": [4, 6, 10], "last_channels": 4}')
+        config.write_text('{"channels": 12}')
     with pytest.raises(CheckpointError, match="expected the folder or a reachable hub repository of a matting head") as error:
         MattingHead.load(str(source))
     assert error.value.code == code and error.value.values["source"] == str(source)
@@ -157,35 +184,3 @@ def test_fuse_at_the_extremes() -> None:
 def test_fuse_brings_the_trimap_to_the_size_of_alpha() -> None:
     alpha = fuse(soft_trimap(10, 12), torch.ones(1, 1, 37, 53))
     assert alpha.shape == (1, 1, 37, 53) and alpha.min() >= 0 and alpha.max() <= 1
-
-
-def test_known_colors_give_the_alpha_of_a_plain_scene() -> None:
-    """One color of people, one of background, a slope of alpha between them: the known pixels at both ends say it all."""
-    ramp = torch.linspace(-0.5, 1.5, 96).clamp(0, 1).expand(1, 1, 64, 96)
-    foreground, background = (torch.tensor(color).view(1, 3, 1, 1) for color in ((0.9, 0.5, 0.3), (0.1, 0.4, 0.2)))
-    image = ramp * foreground + (1 - ramp) * background
-    trimap = torch.cat([(ramp == 0).float(), (ramp == 1).float(), ((ramp > 0) & (ramp < 1)).float()], dim=1)
-    hints = describe_colors(image, trimap)
-    torch.testing.assert_close(hints[:, 6:], ramp, atol=0.02, rtol=0)
-    torch.testing.assert_close(hints[:, :3] + image, foreground.expand_as(image), atol=0.03, rtol=0)
-    torch.testing.assert_close(hints[:, 3:6] + image, background.expand_as(image), atol=0.03, rtol=0)
-
-
-def test_known_colors_are_found_in_float32_whatever_the_precision() -> None:
-    image, trimap = noise(1, 3, 37, 53), soft_trimap(37, 53)
-    expected = describe_colors(image, trimap)
-    with torch.autocast("cpu", torch.bfloat16):
-        hints = describe_colors(image, trimap)
-    assert hints.dtype == torch.float32 and torch.equal(hints, expected)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (37, 53), (1, 200)])
-def test_colors_spread_at_any_size_and_stay_where_they_are_known(size) -> None:
-    color = noise(1, 3, *size)
-    torch.testing.assert_close(spread_colors(color, torch.ones(1, 1, *size)), color)
-    nothing = spread_colors(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size))
-    torch.testing.assert_close(nothing, torch.full_like(color, 0.5))
-    weight = (noise(1, 1, *size, seed=3) > 0.7).float()
-    spread = spread_colors(color * weight, weight)
-    assert spread.shape == color.shape and spread.min() >= 0 and spread.max() <= 1
-    torch.testing.assert_close(spread * weight, color * weight)

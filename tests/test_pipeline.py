@@ -9,7 +9,6 @@ import torch
 from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 
 from shm import pipeline
-from shm.closed_form import solve_alpha
 from shm.filters import resize
 from shm.matte import CheckpointError, Matte, to_depth
 from shm.matting import MattingConfig, MattingHead, fuse
@@ -34,8 +33,8 @@ def folders(tmp_path_factory) -> tuple[str, str]:
     network = MobileNetV2ForSemanticSegmentation(config)
     torch.nn.init.normal_(network.segmentation_head.classifier.convolution.weight, std=3)
     network.segmentation_head.classifier.convolution.bias.data = torch.tensor([0.0, 1.3, 0.6])  # sees somebody, and is in doubt
-    matting_head = MattingHead(MattingConfig(channels=(4, 6), last_channels=4, side=96))
-    torch.nn.init.normal_(matting_head.last[1].weight, std=1)
+    matting_head = MattingHead(MattingConfig(channels=4, side=96))
+    torch.nn.init.normal_(matting_head.alpha.weight, std=1)
     with silence_transformers():
         network.save_pretrained(segmenter)
     matting_head.save_pretrained(head)
@@ -44,7 +43,7 @@ def folders(tmp_path_factory) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def matting(folders) -> HumanMatting:
-    preset = replace(PRESETS["embedded"], source=folders[0], side=128)
+    preset = replace(PRESETS["embedded"], source=folders[0], side=128, sharpness=2.5)
     return load(preset, head=folders[1], device="cpu", precision="float32")
 
 
@@ -87,16 +86,15 @@ def test_fields_keep_the_contract_at_any_size(matting, size) -> None:
     assert matte.foreground.shape == (1, 3, *size)
 
 
-def test_alpha_is_the_fusion_of_the_two_networks_solved_and_refined(matting, folders, monkeypatch) -> None:
-    monkeypatch.setattr(pipeline, "SOLVED_SIDE", 45)
-    image = photograph(60, 90)
+def test_alpha_is_the_fusion_of_the_two_networks_refined(matting, folders) -> None:
+    image = photograph(120, 180)
     segmenter = Segmenter.from_pretrained(matting.segmenter.preset)
     trimap = soft_trimap(segmenter.segment(image), segmenter.class_names, segmenter.human_labels)
+    detail = resize(image / 255, (64, 96))
     with torch.no_grad():
-        enlarged = torch.nn.functional.interpolate(trimap, size=(60, 90), mode="bilinear", antialias=True)
-        alpha = fuse(trimap, MattingHead.load(folders[1])(image / 255, enlarged))
-    small = resize(image / 255, (30, 45))
-    expected, fraction = refine_alpha(image, solve_alpha(small, resize(alpha, (30, 45))), detail=small)
+        enlarged = torch.nn.functional.interpolate(trimap, size=(64, 96), mode="bilinear", antialias=True)
+        alpha = fuse(trimap, MattingHead.load(folders[1])(detail, enlarged))
+    expected, fraction = refine_alpha(image, alpha, detail=detail)
     matte = matting(image)
     torch.testing.assert_close(matte.alpha, expected, rtol=0, atol=0.02)  # the photograph is of 8 bit, and shrinks in 8 bit
     assert (matte.alpha - expected).abs().mean() < 1e-3

@@ -39,7 +39,7 @@ def test_a_composite_without_camera_obeys_the_equation(layers, monkeypatch):
     monkeypatch.setattr(synthesis, "soften", lambda rng, planes: planes)
     monkeypatch.setattr(synthesis, "record", lambda rng, image: image)
     image, alpha, foreground, background = synthesis.draw_composite(
-        np.random.default_rng(3), layers, [], SIDE, whole=True
+        np.random.default_rng(3), layers, [], SIDE
     )
     torch.testing.assert_close(image, alpha * foreground + (1 - alpha) * background)
     assert 0 < alpha.mean() < 1
@@ -53,7 +53,7 @@ def test_the_lens_softens_picture_and_alpha_alike(monkeypatch):
     monkeypatch.setattr(synthesis, "draw_background", lambda rng, pictures, side: torch.zeros(1, 3, side, side))
     monkeypatch.setattr(synthesis, "shift_color", lambda rng, image, strength: image)
     for seed in range(4):
-        image, alpha, _, _ = synthesis.draw_composite(np.random.default_rng(seed), [layer], [], SIDE, whole=True)
+        image, alpha, _, _ = synthesis.draw_composite(np.random.default_rng(seed), [layer], [], SIDE)
         torch.testing.assert_close(image, alpha.expand_as(image), atol=1e-3, rtol=0)
 
 
@@ -65,7 +65,7 @@ def test_nobody_ends_in_mid_air(side_cut):
     turned = 0.5 * (math.cos(0.12) + math.sin(0.12))  # how far the corners of a square reach when it is turned that much
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        (x, y), scale = synthesis.place_whole(rng, layer, SIDE)
+        (x, y), scale = synthesis.place_person(rng, layer, SIDE)
         reach = turned * SIDE / scale
         assert side_cut != "bottom" or y + reach <= 120
         assert "left" not in side_cut or x - reach >= 0
@@ -115,3 +115,15 @@ def test_degraded_trimaps_are_unsure_where_hair_is_and_sure_elsewhere():
     mean = torch.cat([synthesis.degrade_trimap(rng, alpha) for _ in range(40)]).mean(dim=(0, 2))
     assert 0.6 < mean[2, 120:136].mean() < 0.97 and mean[1, 120:136].mean() > 0.03
     assert mean[1, :16].mean() > 0.8 and mean[0, -16:].mean() > 0.8
+
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 53), (1, 200)])
+def test_colors_spread_at_any_size_and_stay_where_they_are_known(size):
+    color = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(synthesis.spread_colors(color, torch.ones(1, 1, *size)), color)
+    nothing = synthesis.spread_colors(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size))
+    torch.testing.assert_close(nothing, torch.full_like(color, 0.5))
+    weight = (torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(3)) > 0.7).float()
+    spread = synthesis.spread_colors(color * weight, weight)
+    assert spread.shape == color.shape and spread.min() >= 0 and spread.max() <= 1
+    torch.testing.assert_close(spread * weight, color * weight)

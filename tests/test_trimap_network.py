@@ -1,9 +1,9 @@
-"""The T-Net's network: the decoder is finer than DeepLabV3, corrects nothing when new, and is opened like any other model."""
+"""The T-Net's network: classes come at a quarter of the size, nobody means background, and it is opened like any other model."""
 
 import pytest
 import torch
 from torch.nn import functional
-from transformers import AutoModelForSemanticSegmentation, MobileNetV2ForSemanticSegmentation
+from transformers import AutoModelForSemanticSegmentation
 
 from shm.segmentation import open_network
 from shm.trimap_network import STRENGTH, Presence, TrimapNetwork, TrimapNetworkConfig
@@ -14,31 +14,23 @@ def network() -> TrimapNetwork:
     torch.manual_seed(0)
     names = {0: "background", 1: "person", 2: "unknown"}
     labels = {name: index for index, name in names.items()}
-    shape = {"decoder_channels": 8, "depth_multiplier": 0.35, "output_stride": 16}
+    shape = {"rank": 8, "eighth_channels": 8, "depth_multiplier": 0.35}
     network = TrimapNetwork(TrimapNetworkConfig(**shape, id2label=names, label2id=labels))
     for layer in network.modules():
         if isinstance(layer, torch.nn.Conv2d):  # transformers' own weights begin so small that nothing reaches the logits
             torch.nn.init.kaiming_normal_(layer.weight)
-    torch.nn.init.zeros_(network.decoder.logits.weight)
     return network.eval()
 
 
 @torch.no_grad()
-def test_a_new_decoder_corrects_nothing_and_a_trained_one_sees_four_times_as_fine(network) -> None:
-    coarse = MobileNetV2ForSemanticSegmentation(network.config).eval()
-    state = network.state_dict()
-    coarse.load_state_dict({name: state[name] for name in state if not name.startswith(("decoder", "presence"))})
+def test_classes_come_at_a_quarter_of_the_size_from_the_semantic_branch(network) -> None:
     image = torch.randn(1, 3, 64, 96)
-    logits = coarse(image).logits
-    assert logits.shape == (1, 3, 4, 6) and logits.std() > 0.1
-    network.presence.logit.bias.fill_(30.0)
-    torch.testing.assert_close(
-        network(image).logits, functional.interpolate(logits, size=(16, 24), mode="bilinear", align_corners=False)
-    )
-    torch.nn.init.normal_(network.decoder.logits.weight)
-    fine = network(image).logits - functional.interpolate(logits, size=(16, 24), mode="bilinear", align_corners=False)
-    blocks = functional.avg_pool2d(fine, 4)
-    assert (fine - functional.interpolate(blocks, scale_factor=4)).std() > 0.1 * fine.std()  # not the same within a coarse pixel
+    logits = network(image).logits
+    assert logits.shape == (1, 3, 16, 24) and logits.std() > 0.1
+    blocks = functional.interpolate(functional.avg_pool2d(logits, 2), scale_factor=2)
+    assert (logits - blocks).std() > 0.1 * logits.std()  # four pixels of a square differ
+    network.semantic.reduce.weight.zero_()
+    assert (network(image).logits - logits).std() > 0.1 * logits.std()
 
 
 @torch.no_grad()
@@ -65,10 +57,9 @@ def test_presence_is_a_matter_of_the_whole_picture() -> None:
 
 
 def test_the_automatic_class_opens_what_was_saved(network, tmp_path) -> None:
-    torch.nn.init.normal_(network.decoder.logits.weight)
     network.save_pretrained(tmp_path)
     image = torch.randn(1, 3, 64, 64)
     for opened in (open_network(str(tmp_path)), AutoModelForSemanticSegmentation.from_pretrained(tmp_path)):
-        assert type(opened) is TrimapNetwork and opened.config.decoder_channels == 8
+        assert type(opened) is TrimapNetwork and opened.config.eighth_channels == 8
         with torch.no_grad():
             torch.testing.assert_close(opened.eval()(image).logits, network(image).logits)

@@ -39,8 +39,8 @@ RARE_BELOW: tuple[tuple[Dressing, float], ...] = ((cut_gap, 0.15), (cut_lace, 0.
 RARE_ABOVE: tuple[tuple[Dressing, float], ...] = ((add_beard, 0.04), (add_braid, 0.05), (add_glasses, 0.03), (add_veil, 0.03))
 """What is over it, and how often."""
 
-EDGE_RADIUS = 3
-"""How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: farther, and nobody says where it is."""
+EDGE_RADIUS = 6
+"""How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: about as far as its branch can tell."""
 
 SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
 """Size at which the segmenter sees a photograph, relative to the head."""
@@ -48,8 +48,8 @@ SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
 CUTOUT_FRACTION = 0.7
 """How often a person in a composite is a cut-out, else a made layer."""
 
-CROPS = 3
-"""Squares cut out of each picture that a segmenter saw: what it takes to draw one is far more than what it takes to learn from it."""
+SEGMENTED = 0.85
+"""How often the head's soft trimap is a segmenter's."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def draw_segmenter_batch(rng: np.random.Generator, data: TrainingSet, *, batch: 
         if data.photographs and (index % 2 == 0 or not layers):
             samples.append(draw_labelled(rng, data, side))
         else:
-            image, alpha, _, _ = draw_composite(rng, layers, data.backgrounds, side, whole=True)
+            image, alpha, _, _ = draw_composite(rng, layers, data.backgrounds, side)
             samples.append((image, target_from_alpha(alpha, EDGE_RADIUS)))
     images, targets = zip(*samples)
     # now and then other colors than the world has: a person is known by shape, not by the color of a shirt
@@ -232,7 +232,7 @@ def draw_joint_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int,
     """
     composites = (batch + 1) // 2 if data.photographs else batch
     layers = (draw_layers(rng, data) for _ in range(composites))
-    planes = [draw_composite(rng, wanted, data.backgrounds, side, whole=True) for wanted in layers]
+    planes = [draw_composite(rng, wanted, data.backgrounds, side) for wanted in layers]
     image, alpha, foreground, background = (torch.cat(plane) for plane in zip(*planes))
     radius = round(EDGE_RADIUS / SEEN_FRACTION)  # in pixels of what the segmenter will see
     labelled = [draw_labelled(rng, data, side, radius=radius) for _ in range(batch - composites)]
@@ -250,56 +250,27 @@ def draw_head_batch(
 ) -> dict[str, torch.Tensor]:
     """Draw a batch for the matting head: composites with true alpha, and soft trimaps that are wrong in many ways.
 
-    With a segmenter most of the trimaps are its own, so that the head learns the mistakes that it will meet.
+    They are whole pictures, since what a head sees is normalized over all of them. With a segmenter most of the trimaps are its own,
+    so that the head learns the mistakes that it will meet.
 
     Returns:
         image, foreground, background (B, 3, side, side), alpha (B, 1, side, side), probabilities (B, 3, side, side), float32.
     """
     names = ("image", "alpha", "foreground", "background", "probabilities")
     samples = []
-    segmented = 0 if segmenter is None else rng.binomial(batch, 0.85)
-    while len(samples) < segmented:
-        layers, count = draw_layers(rng, data), min(CROPS, segmented - len(samples))
-        samples += draw_segmented(rng, layers, data.backgrounds, side, segmenter, count)
-    while len(samples) < batch:
-        sample = draw_composite(rng, draw_layers(rng, data), data.backgrounds, side, whole=False)
-        samples.append((*sample, degrade_trimap(rng, sample[1])))
+    for _ in range(batch):
+        planes = draw_composite(rng, draw_layers(rng, data), data.backgrounds, side)
+        segmented = segmenter is not None and rng.random() < SEGMENTED
+        samples.append((*planes, say_trimap(rng, planes[0], segmenter) if segmented else degrade_trimap(rng, planes[1])))
     return {name: torch.cat(tensors) for name, tensors in zip(names, zip(*samples))}
 
 
 @torch.no_grad()
-def draw_segmented(
-    rng: np.random.Generator,
-    layers: list[torch.Tensor],
-    pictures: list[torch.Tensor],
-    side: int,
-    segmenter: Segmenter,
-    count: int,
-) -> list[tuple[torch.Tensor, ...]]:
-    """Draw a whole picture of twice the side, let a segmenter see it smaller, and cut squares about soft edges out of both.
-
-    Args:
-        rng: source of chance.
-        layers: (4, H, W) uint8 straight RGBA people.
-        pictures: (3, H, W) uint8 photographs without people.
-        side: of the square, in pixels.
-        segmenter: on the CPU, in evaluation mode.
-        count: how many squares.
-
-    Returns:
-        for each square what `draw_composite` returns, and the soft trimap (1, 3, side, side).
-    """
-    planes = draw_composite(rng, layers, pictures, 2 * side, whole=True)
-    image, alpha = planes[:2]
-    small = segmenter.MULTIPLE * max(1, round(2 * side * SEEN_FRACTION * rng.uniform(0.7, 1.0) / segmenter.MULTIPLE))
+def say_trimap(rng: np.random.Generator, image: torch.Tensor, segmenter: Segmenter) -> torch.Tensor:
+    """Return the soft trimap (1, 3, side, side) that a segmenter, on the CPU, says of an image (1, 3, side, side) seen smaller."""
+    side = image.shape[-1]
+    small = segmenter.MULTIPLE * max(1, round(side * SEEN_FRACTION * rng.uniform(0.7, 1.0) / segmenter.MULTIPLE))
     precision = find_precision(None, torch.device("cpu"))
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         classes = segmenter(resize(image, (small, small)))
-    trimap = resize(soft_trimap(classes, segmenter.class_names, segmenter.human_labels), (2 * side, 2 * side))
-    soft = torch.nonzero((alpha[0, 0] > 0.05) & (alpha[0, 0] < 0.95))
-    squares = []
-    for _ in range(count):
-        spot = soft[rng.integers(len(soft))] if len(soft) else torch.tensor([side, side])
-        top, left = (min(max(0, int(place) - int(rng.integers(side))), side) for place in spot)
-        squares.append(tuple(plane[..., top : top + side, left : left + side] for plane in (*planes, trimap)))
-    return squares
+    return resize(soft_trimap(classes, segmenter.class_names, segmenter.human_labels), (side, side))

@@ -14,32 +14,48 @@ from shm.training.dataset import TrainingSet, certain_person
 LEAST = 0.005
 """Share of a labelled photograph that a person fills at least, for somebody to be there."""
 
-SCALES = (1.0, 4 / 3)
-"""Sizes at which pictures are seen, in turn, relative to the side that is asked for."""
+ENOUGH, SMALLEST = 0.1, 0.35
+"""Share of a part that a person fills at least, and how long a part is at least, relative to the picture."""
 
 DROPPED = 0.2
 """How much of the pooled features is left out at a time, so that no few of them decide."""
 
 
-def list_pictures(data: TrainingSet) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each."""
-    people = [image for image, label in data.photographs if certain_person(label).mean() >= LEAST]
-    pictures = people + data.backgrounds
-    return pictures, (torch.arange(len(pictures)) < len(people)).float()
+def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each.
+
+    Each comes whole and in part, as what fills the frame is what is taken for a person; a part of a person shows enough of them.
+    """
+    rng = np.random.default_rng(seed)
+    people, nobody = [], []
+    for image, label in data.photographs:
+        person = certain_person(label)
+        if person.mean() >= LEAST:
+            part = cut_part(rng, image)
+            people += [image] if person[part].mean() < ENOUGH else [image, image[:, *part]]
+    for image in data.backgrounds:
+        nobody += [image, image[:, *cut_part(rng, image)]]
+    return people + nobody, (torch.arange(len(people) + len(nobody)) < len(people)).float()
+
+
+def cut_part(rng: np.random.Generator, image: torch.Tensor) -> tuple[slice, slice]:
+    """Return rows and columns of a part of an image (3, H, W), between `SMALLEST` and all of its height and width."""
+    lengths = [max(1, round(length * rng.uniform(SMALLEST, 1.0))) for length in image.shape[-2:]]
+    starts = [int(rng.integers(whole - length + 1)) for whole, length in zip(image.shape[-2:], lengths)]
+    return tuple(slice(start, start + length) for start, length in zip(starts, lengths))
 
 
 @torch.no_grad()
 def pool_pictures(
     network: nn.Module, pictures: list[torch.Tensor], *, side: int, device: torch.device, precision: torch.dtype
 ) -> torch.Tensor:
-    """Return the pooled features (N, C) that a network's presence would see in each of N pictures, of `side` pixels or some more."""
+    """Return the pooled features (N, C) that a network's presence would see in each of N pictures, of `side` pixels."""
     pooled = []
-    for number, picture in enumerate(pictures):
-        longer = round(side * SCALES[number % len(SCALES)])
-        size = fit_size(*picture.shape[-2:], longer, Segmenter.MULTIPLE)
+    for picture in pictures:
+        size = fit_size(*picture.shape[-2:], side, Segmenter.MULTIPLE)
         view = resize(picture[None].to(device).float() / 255, size) * 2 - 1
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            deep = network.mobilenet_v2(view, output_hidden_states=True).hidden_states[-1]
+            deep = network.mobilenet_v2(view).last_hidden_state
         pooled.append(network.presence.pool(deep.float()))
     return torch.cat(pooled)
 

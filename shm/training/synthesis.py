@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from shm.compositing import composite
 from shm.filters import box_mean, erode, gaussian_blur, resize
-from shm.matting import spread_colors
 from shm.training.hair import draw_strands, draw_style, gather_locks, grow_strands
 from shm.trimap import trimap_from_alpha
 
@@ -205,16 +204,15 @@ def blur_layer(rng: np.random.Generator, layer: torch.Tensor) -> torch.Tensor:
 
 
 def draw_composite(
-    rng: np.random.Generator, layers: list[torch.Tensor], pictures: list[torch.Tensor], side: int, *, whole: bool
+    rng: np.random.Generator, layers: list[torch.Tensor], pictures: list[torch.Tensor], side: int
 ) -> tuple[torch.Tensor, ...]:
-    """Draw people over a background, photographed by one camera.
+    """Draw people over a background, as photographs show them, by one camera.
 
     Args:
         rng: source of chance.
         layers: (4, H, W) uint8 straight RGBA people.
         pictures: (3, H, W) uint8 photographs without people.
         side: of the result, in pixels.
-        whole: people as a photograph shows them, for the segmenter; otherwise a crop about a soft edge, for the head.
 
     Returns:
         image (1, 3, side, side), alpha (1, 1, side, side), foreground (spread from nearby where alpha is 0) and background
@@ -223,7 +221,7 @@ def draw_composite(
     people = torch.zeros(1, 4, side, side)
     for _ in range(1 if rng.random() < 0.85 else 2):
         layer = layers[rng.integers(len(layers))]
-        center, scale = place_whole(rng, layer, side) if whole else place_edge(rng, layer, side)
+        center, scale = place_person(rng, layer, side)
         placed = blur_layer(rng, sample_affine(rng, layer, center, scale, side))
         placed[:, :3] = shift_color(rng, placed[:, :3] / placed[:, 3:].clamp(min=1e-3), 0.2) * placed[:, 3:]
         people = placed + (1 - placed[:, 3:]) * people
@@ -236,21 +234,33 @@ def draw_composite(
     return record(rng, image), alpha, foreground, background
 
 
-def place_edge(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tuple[tuple[float, float], float]:
-    """Return the center x, y and the scale at which a square of a layer shows some of its soft edge."""
-    height, width = layer.shape[-2:]
-    scale = float(np.exp(rng.uniform(math.log(0.5), math.log(1.8))))
-    soft = torch.nonzero((layer[3] > 12) & (layer[3] < 243))
-    spot = soft[rng.integers(len(soft))] if len(soft) else torch.tensor([height // 2, width // 2])
-    reach = 0.3 * side / scale
-    return (float(spot[1]) + rng.uniform(-reach, reach), float(spot[0]) + rng.uniform(-reach, reach)), scale
+def spread_colors(weighted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Spread the colors of weighty pixels over the others, by pull-push (Gortler et al., The Lumigraph, SIGGRAPH 1996).
+
+    Args:
+        weighted: (B, C, h, w), color times weight.
+        weight: (B, 1, h, w) in [0, 1].
+
+    Returns:
+        (B, C, h, w): a pixel's own color as far as it has weight, else a mean of those around it, nearer ones first; 0.5 where
+        there is none at all.
+
+    >>> spread_colors(torch.tensor([[[[0.8, 0.0, 0.0, 0.0]]]]), torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]])).round(decimals=2)
+    tensor([[[[0.8000, 0.8000, 0.8000, 0.8000]]]])
+    """
+    if max(weight.shape[-2:]) == 1:
+        return weighted + (1 - weight) * 0.5
+    halves = functional.avg_pool2d(torch.cat([weighted, weight], dim=1), 2, ceil_mode=True, count_include_pad=False)
+    gain = (4 * halves[:, -1:]).clamp(max=1) / halves[:, -1:].clamp(min=1e-6)  # one known pixel of four is enough
+    coarse = spread_colors(halves[:, :-1] * gain, halves[:, -1:] * gain)
+    return weighted + (1 - weight) * resize(coarse, weight.shape[-2:])
 
 
 REACH = 0.57
 """How far from its middle a square of side 1 reaches to either side when it is turned a little, as `sample_affine` does."""
 
 
-def place_whole(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tuple[tuple[float, float], float]:
+def place_person(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tuple[tuple[float, float], float]:
     """Return the center x, y and the scale at which a square shows a layer's person as photographs do.
 
     A person whom the layer's own frame cuts is cut by the square's frame on the same side, so that nobody ends in mid-air; a

@@ -2,8 +2,7 @@
 
 Stage "segmenter" fine-tunes the three-class T-Net on labelled photographs and composites; stage "head" trains the matting head,
 in the place of the M-Net, on composites whose alpha is known; stage "joint" then trains the two end to end (Chen et al.,
-Semantic Human Matting, ACM MM 2018, section 4). Stages "decoder" and "presence" teach a segmenter's parts behind a trunk that stays
-as it is: the classes, and whether anybody is there.
+Semantic Human Matting, ACM MM 2018, section 4). Stage "presence" teaches a segmenter alone whether anybody is there.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -30,7 +28,6 @@ from shm.matting import fuse
 from shm.pipeline import find_device, find_precision
 from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, draw_segmenter_batch, read_set
-from shm.training.decoder import see_pictures, teach_decoder
 from shm.training.losses import matting_loss, presence_loss, trimap_loss
 from shm.training.mining import repeat_hard
 from shm.training.networks import NEW_PARTS, open_stage, save_stage
@@ -49,10 +46,7 @@ PRESENCE_WEIGHT = 0.1
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
 
-BEHIND = ("decoder", "presence")
-"""Stages that teach what is behind a segmenter's trunk, which sees each picture once; a matter of minutes."""
-
-SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "hardest": 0, "pictures": 1, "seed": 0}
+SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "hardest": 0, "seed": 0}
 SMALLEST |= {"learning_rate": 0.0, "ema": 0.0}
 """The smallest value that a field of a configuration may have."""
 
@@ -62,7 +56,7 @@ class TrainingConfig:
     """Everything that decides what a run does; written beside its weights.
 
     Attributes:
-        stage: "segmenter", "decoder", "head", "joint" or "presence".
+        stage: "segmenter", "head", "joint" or "presence".
         data: folder of the training set.
         init: folder of the weights to start from; empty for a head that starts from random ones.
         segmenter: preset or folder of the one whose trimaps the head learns from, beside drawn ones, empty for none; in the stage
@@ -71,12 +65,11 @@ class TrainingConfig:
         batch: pictures a step.
         side: of the training pictures, in pixels.
         learning_rate: at its highest; it falls to a hundredth along a cosine.
-        warmup: steps until it is reached; in these only the segmenter's head, decoder and presence learn (Kumar et al.,
+        warmup: steps until it is reached; in these only the segmenter's classifier and presence learn (Kumar et al.,
             Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
         ema: decay of the averaged weights, which are the ones that are exported.
         made_layers: layers made from labelled photographs before training starts.
         hardest: how many of the backgrounds, those that the initial segmenter takes for people most, the segmenter sees oftener.
-        pictures: how many are drawn for the stage "decoder".
         seed: of everything that is drawn.
         device, precision: as in `shm.load`, where empty takes the best; not float16, in which small gradients vanish.
 
@@ -96,7 +89,6 @@ class TrainingConfig:
     ema: float = 0.998
     made_layers: int = 600
     hardest: int = 0
-    pictures: int = 3200
     seed: int = 1
     device: str = ""
     precision: str = ""
@@ -105,7 +97,7 @@ class TrainingConfig:
         for name, smallest in SMALLEST.items():
             if not getattr(self, name) >= smallest:
                 raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
-        if self.segmenter and self.stage in ("segmenter", *BEHIND):
+        if self.segmenter and self.stage in ("segmenter", "presence"):
             raise ValueError(f"segmenter: expected none for the stage {self.stage}, got {self.segmenter}")
         if self.stage == "joint" and not (self.segmenter and self.init):
             raise ValueError(
@@ -114,8 +106,8 @@ class TrainingConfig:
             )
         if self.ema >= 1:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
-        if self.stage in ("segmenter", *BEHIND) and not self.init:
-            raise ValueError("init: expected the folder of a MobileNetV2 DeepLabV3 for the segmenter, got none")
+        if self.stage in ("segmenter", "presence") and not self.init:
+            raise ValueError("init: expected the folder of a TrimapNetwork for the segmenter, got none")
         if find_precision(self.precision or None, find_device(self.device or None)) == torch.float16:
             raise ValueError("precision: expected float32 or bfloat16, got float16")
 
@@ -188,12 +180,12 @@ class Trainer:
         self.network = network.to(device=self.device, memory_format=torch.channels_last)
         if config.hardest and config.stage == "segmenter":
             self.data = repeat_hard(data, self.network, config.hardest, device=self.device, precision=self.precision)
-        # DeepLab's folded batch normalization must never be in training mode; end to end the head's keeps its statistics as well
+        # end to end the head's batch normalization keeps its statistics
         self.network.train(config.stage == "head")
         self.average = deepcopy(self.network).eval()
         learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
         waiting = {name for name in learnt if config.stage == "segmenter" and not name.startswith(NEW_PARTS)}
-        self.trunk = [weight for name, weight in learnt.items() if name in waiting]
+        self.waiting = [weight for name, weight in learnt.items() if name in waiting]
         self.optimizer = torch.optim.AdamW(learnt.values(), lr=config.learning_rate, weight_decay=1e-4)
         self.step = 0
         self.pool, self.drawn = ThreadPoolExecutor(AHEAD), {}
@@ -238,7 +230,7 @@ class Trainer:
         batch = {name: tensor.to(self.device) for name, tensor in self.drawn.pop(self.step).result().items()}
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
-        for weight in self.trunk:  # what it knew is not shaken by a classifier that still knows nothing
+        for weight in self.waiting:  # what it knew is not shaken by a classifier that still knows nothing
             weight.requires_grad_(self.step >= self.config.warmup)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             loss = compute_loss(self.network, batch, self.config)
@@ -267,37 +259,32 @@ class Trainer:
         return float(np.mean(losses))
 
 
-def train_behind(config: TrainingConfig, out: Path, data: TrainingSet) -> float:
-    """Teach a segmenter what is behind its trunk, write the segmenter, and return the loss at the end; nothing is resumed.
+def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> float:
+    """Teach a segmenter whether anybody is there, write the segmenter, and return the loss at the end; nothing is resumed.
 
     Raises:
         CheckpointError: the initial weights cannot be opened.
-        FileNotFoundError: for a presence, the training set shows nobody, or nothing but people.
+        FileNotFoundError: the training set shows nobody, or nothing but people.
     """
     device = find_device(config.device or None)
-    place = {"device": device, "precision": find_precision(config.precision or None, device)}
-    settings = {"steps": config.steps, "batch": config.batch, "seed": config.seed}
+    pictures, there = list_pictures(data, seed=config.seed)
+    if not 0 < there.sum() < len(there):
+        raise FileNotFoundError(f"{config.data}: expected people in labelled/ and pictures without any in background/")
     torch.manual_seed(config.seed)
-    network = open_stage(config.stage, config.init, "").to(device=device, memory_format=torch.channels_last).eval()
-    if config.stage == "presence":
-        pictures, there = list_pictures(data)
-        if not 0 < there.sum() < len(there):
-            raise FileNotFoundError(f"{config.data}: expected people in labelled/ and pictures without any in background/")
-        network.add_presence()
-        network.presence.to(device)
-        pooled = pool_pictures(network, pictures, side=config.side, **place)
-        loss = teach_presence(network.presence, pooled, there.to(device), learning_rate=config.learning_rate, **settings)
-    else:
-        data = repeat_hard(data, network, config.hardest, **place) if config.hardest else data
-        seen = see_pictures(network, data, pictures=config.pictures, side=config.side, seed=config.seed, **place)
-        loss = teach_decoder(network, seen, rate=partial(learning_rate, config), device=device, **settings)
+    network = open_stage(config.stage, config.init, "")
+    network.add_presence()
+    network.to(device=device, memory_format=torch.channels_last).eval()
+    precision = find_precision(config.precision or None, device)
+    pooled = pool_pictures(network, pictures, side=config.side, device=device, precision=precision)
+    settings = {"steps": config.steps, "batch": config.batch, "learning_rate": config.learning_rate, "seed": config.seed}
+    loss = teach_presence(network.presence, pooled, there.to(device), **settings)
     save_stage(network, "segmenter", out)
     return loss
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of the configuration."""
-    parser.add_argument("stage", choices=("segmenter", "decoder", "head", "joint", "presence"), help="what to train")
+    parser.add_argument("stage", choices=("segmenter", "head", "joint", "presence"), help="what to train")
     parser.add_argument("data", help="folder of the training set, laid out as shm/training/dataset.py says")
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder for checkpoint and weights; resumed if present")
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (default: %(default)s)")
@@ -327,8 +314,8 @@ def run(arguments: argparse.Namespace) -> int:
     sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds"
     print(sizes, file=sys.stderr, flush=True)
     record = json.dumps(asdict(config) | {"set": sizes}, indent=2) + "\n"
-    if config.stage in BEHIND:
-        loss = train_behind(config, arguments.out, data)
+    if config.stage == "presence":
+        loss = train_presence(config, arguments.out, data)
         (arguments.out / "training.json").write_text(record)
         print(f"step {config.steps} loss {loss:.4f}", file=sys.stderr, flush=True)
         return 0
