@@ -54,7 +54,7 @@ class Beginning(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         first = nn.Conv2d(3, 32, 3, 2, padding=1)
-        self.to_half = nn.Sequential(first, nn.ReLU6(), nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.ReLU6(), nn.Conv2d(32, HALF, 1))
+        self.to_half = nn.Sequential(first, nn.ReLU6(inplace=True), nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.ReLU6(inplace=True), nn.Conv2d(32, HALF, 1))
         self.to_quarter = make_bottleneck(HALF, QUARTER, stride=2)
         self.again = make_bottleneck(QUARTER, QUARTER, stride=1)
 
@@ -69,7 +69,7 @@ def make_bottleneck(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
     """Return layers that widen the features sixfold, look around in each, and make them few again."""
     wide = 6 * inputs
     around = nn.Conv2d(wide, wide, 3, stride, padding=1, groups=wide)
-    return nn.Sequential(nn.Conv2d(inputs, wide, 1), nn.ReLU6(), around, nn.ReLU6(), nn.Conv2d(wide, outputs, 1))
+    return nn.Sequential(nn.Conv2d(inputs, wide, 1), nn.ReLU6(inplace=True), around, nn.ReLU6(inplace=True), nn.Conv2d(wide, outputs, 1))
 
 
 class DetailBranch(nn.Module):

@@ -17,6 +17,9 @@ LEAST = 0.005
 ENOUGH, SMALLEST = 0.1, 0.35
 """Share of a part that a person fills at least, and how long a part is at least, relative to the picture."""
 
+SCALES = (0.8, 1.0)
+"""Sizes at which pictures are seen, in turn, relative to the side that is asked for."""
+
 DROPPED = 0.2
 """How much of the pooled features is left out at a time, so that no few of them decide."""
 
@@ -24,7 +27,8 @@ DROPPED = 0.2
 def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each.
 
-    Each comes whole and in part, as what fills the frame is what is taken for a person; a part of a person shows enough of them.
+    What fills the frame is what is taken for a person: so half of those of nobody are parts of pictures, and each person comes
+    whole and, where enough of them is left, in part.
     """
     rng = np.random.default_rng(seed)
     people, nobody = [], []
@@ -33,8 +37,8 @@ def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], 
         if person.mean() >= LEAST:
             part = cut_part(rng, image)
             people += [image] if person[part].mean() < ENOUGH else [image, image[:, *part]]
-    for image in data.backgrounds:
-        nobody += [image, image[:, *cut_part(rng, image)]]
+    for number, image in enumerate(data.backgrounds):
+        nobody.append(image[:, *cut_part(rng, image)] if number % 2 else image)
     return people + nobody, (torch.arange(len(people) + len(nobody)) < len(people)).float()
 
 
@@ -49,10 +53,10 @@ def cut_part(rng: np.random.Generator, image: torch.Tensor) -> tuple[slice, slic
 def pool_pictures(
     network: nn.Module, pictures: list[torch.Tensor], *, side: int, device: torch.device, precision: torch.dtype
 ) -> torch.Tensor:
-    """Return the pooled features (N, C) that a network's presence would see in each of N pictures, of `side` pixels."""
+    """Return the pooled features (N, C) that a network's presence would see in each of N pictures, of `side` pixels or some less."""
     pooled = []
-    for picture in pictures:
-        size = fit_size(*picture.shape[-2:], side, Segmenter.MULTIPLE)
+    for number, picture in enumerate(pictures):
+        size = fit_size(*picture.shape[-2:], round(side * SCALES[number // 2 % 2]), Segmenter.MULTIPLE)
         view = resize(picture[None].to(device).float() / 255, size) * 2 - 1
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             deep = network.mobilenet_v2(view).last_hidden_state
@@ -65,6 +69,8 @@ def teach_presence(
 ) -> float:
     """Train a presence on pooled features, in place, and return the mean loss of the last hundred steps.
 
+    Half of what is drawn shows somebody, however few they are: a person who is lost is worse than a thing that is not.
+
     Args:
         presence: of a `TrimapNetwork`.
         pooled: (N, C).
@@ -75,8 +81,9 @@ def teach_presence(
     rng, losses = np.random.default_rng(seed), []
     optimizer = torch.optim.AdamW(presence.parameters(), lr=learning_rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    groups = [(there == value).nonzero().flatten() for value in (1, 0)]
     for _ in range(steps):
-        drawn = torch.from_numpy(rng.integers(0, len(pooled), batch)).to(pooled.device)
+        drawn = torch.cat([torch.from_numpy(rng.choice(group.cpu().numpy(), (batch + 1) // 2)) for group in groups]).to(pooled.device)
         said = presence.judge(functional.dropout(pooled[drawn], DROPPED))
         loss = functional.binary_cross_entropy_with_logits(said, there[drawn])
         optimizer.zero_grad()
