@@ -151,7 +151,8 @@ def lay_out_fusion(page: gr.Blocks) -> None:
             gr.HTML(BLEND)
             result = gr.HTML(elem_id="table-m")
         with gr.Column(scale=4, min_width=300):
-            foreground, probabilities = make_table(FOREGROUND, "table_f"), make_table(PROBABILITIES, "table_p")
+            foreground = make_table(FOREGROUND, "table_f")
+            make_table(PROBABILITIES, "table_p")
         with gr.Column(scale=3, min_width=300):
             alpha, background = make_table(ALPHA, "table_a"), make_table(BACKGROUND, "table_b")
     tables = [foreground, alpha, background]

@@ -13,8 +13,8 @@ from torch.nn import functional
 class HalfNormalized(nn.Module):
     """Convolution, instance normalization of the second half of its channels, ReLU.
 
-    Source: Pan, Luo, Shi and Tang, Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net, ECCV 2018; the batch
-    normalization of the first half is part of the convolution.
+    The batch normalization that the first half was trained with is part of the convolution. Source: Pan, Luo, Shi and Tang, Two at
+    Once: Enhancing Learning and Generalization Capacities via IBN-Net, ECCV 2018.
 
     Args:
         inputs, outputs: channels.

@@ -1,8 +1,8 @@
 """The matting head: (I, P) -> alpha_r, and its fusion with what the semantic stage is sure of.
 
 Source: Chen, Ge, Xu, Zhang, Yang and Gai, Semantic Human Matting, ACM MM 2018 (arXiv 1809.01354), the M-Net and equation 3. The
-network in the place of the M-Net is, behind a soft trimap, that of Ke, Sun, Li, Yan and Lau, MODNet: Real-Time Trimap-Free Portrait
-Matting via Objective Decomposition, AAAI 2022.
+network in the place of the M-Net is, behind a soft trimap, that of Ke, Sun, Li, Yan and Lau, MODNet: Real-Time Trimap-Free
+Portrait Matting via Objective Decomposition, AAAI 2022.
 """
 
 # Annotations stay evaluated here: the hub mixin reads MattingConfig out of the signature.
@@ -44,17 +44,19 @@ HALF, QUARTER = 16, 24
 """Channels of what is seen at a half and at a quarter of the input's size."""
 
 COARSEST = 8
-"""Sides that a head works on are multiples of it, and at least two: at a width of 1, bfloat16 convolutions on CPUs read unset memory."""
+"""Sides that a head works on are multiples of it, two at least: one pixel wide, bfloat16 convolutions on CPUs read unset memory."""
 
 
 class Beginning(nn.Module):
-    """The first layers of a MobileNetV2 1.0 (Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018), its
-    batch normalization part of the convolutions."""
+    """The first layers of a MobileNetV2 1.0, its batch normalization part of the convolutions.
+
+    Source: Sandler, Howard, Zhu, Zhmoginov and Chen, MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        first = nn.Conv2d(3, 32, 3, 2, padding=1)
-        self.to_half = nn.Sequential(first, nn.ReLU6(inplace=True), nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.ReLU6(inplace=True), nn.Conv2d(32, HALF, 1))
+        first, around = nn.Conv2d(3, 32, 3, 2, padding=1), nn.Conv2d(32, 32, 3, padding=1, groups=32)
+        self.to_half = nn.Sequential(first, nn.ReLU6(inplace=True), around, nn.ReLU6(inplace=True), nn.Conv2d(32, HALF, 1))
         self.to_quarter = make_bottleneck(HALF, QUARTER, stride=2)
         self.again = make_bottleneck(QUARTER, QUARTER, stride=1)
 
@@ -68,8 +70,8 @@ class Beginning(nn.Module):
 def make_bottleneck(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
     """Return layers that widen the features sixfold, look around in each, and make them few again."""
     wide = 6 * inputs
-    around = nn.Conv2d(wide, wide, 3, stride, padding=1, groups=wide)
-    return nn.Sequential(nn.Conv2d(inputs, wide, 1), nn.ReLU6(inplace=True), around, nn.ReLU6(inplace=True), nn.Conv2d(wide, outputs, 1))
+    widen, around = nn.Conv2d(inputs, wide, 1), nn.Conv2d(wide, wide, 3, stride, padding=1, groups=wide)
+    return nn.Sequential(widen, nn.ReLU6(inplace=True), around, nn.ReLU6(inplace=True), nn.Conv2d(wide, outputs, 1))
 
 
 class DetailBranch(nn.Module):
@@ -121,8 +123,8 @@ class MattingHead(
 ):
     """Reads the photograph and its soft trimap and says how opaque each pixel is.
 
-    A small branch turns the trimap, beside what is seen at an eighth of the size, into the features that MODNet's semantic branch has
-    there; what follows is MODNet's branch of detail and the fusion of the two.
+    A small branch turns the trimap, beside what is seen at an eighth of the size, into the features that MODNet's semantic branch
+    has there; what follows is MODNet's branch of detail and the fusion of the two.
 
     Args:
         config: its shape.
@@ -203,7 +205,7 @@ def describe(probabilities: torch.Tensor, quarter: torch.Tensor) -> torch.Tensor
     """Return what a head's semantic branch reads, (B, 12 + C, h / 8, w / 8).
 
     Args:
-        probabilities: (B, 3, h, w) soft trimap; each pixel of a square of four at a quarter of that size is a channel of its own.
+        probabilities: (B, 3, h, w) soft trimap; each pixel of a square of four at a quarter of that is a channel of its own.
         quarter: (B, C, h / 4, w / 4) features.
     """
     squares = functional.pixel_unshuffle(functional.avg_pool2d(probabilities, 4), 2)
@@ -211,7 +213,7 @@ def describe(probabilities: torch.Tensor, quarter: torch.Tensor) -> torch.Tensor
 
 
 def shrink(image: torch.Tensor, times: int) -> torch.Tensor:
-    """Return an image (B, 3, h, w) so many times smaller; each pixel is the mean of the four about the middle of what it stands for."""
+    """Return an image (B, 3, h, w) so many times smaller; a pixel is the mean of the four about the middle of what it stands for."""
     return functional.interpolate(image, scale_factor=1 / times, mode="bilinear", align_corners=False)
 
 

@@ -1,8 +1,8 @@
-"""The network of the T-Net: MobileNetV2, a branch that says roughly where the person is, and a sense of whether anybody is there.
+"""The T-Net: MobileNetV2, a branch that says roughly where the person is, and a sense of whether anybody is there.
 
-Source: the branch is the one for semantics of Ke, Sun, Li, Yan and Lau, MODNet: Real-Time Trimap-Free Portrait Matting via Objective
-Decomposition, AAAI 2022, made smaller; what it says becomes three classes. Importing this module makes the network known to
-`AutoModelForSemanticSegmentation`.
+Source: the branch is the one for semantics of Ke, Sun, Li, Yan and Lau, MODNet: Real-Time Trimap-Free Portrait Matting via
+Objective Decomposition, AAAI 2022, made smaller; what it says becomes three classes. Importing this module makes the network known
+to `AutoModelForSemanticSegmentation`.
 """
 
 from __future__ import annotations

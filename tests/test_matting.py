@@ -93,7 +93,8 @@ def test_the_beginning_is_that_of_mobilenet() -> None:
 
     torch.manual_seed(0)
     model = streamline(MobileNetV2Model(MobileNetV2Config(tf_padding=False))).eval()
-    source = [layer for part in (model.conv_stem, *model.layer[:2]) for layer in part.modules() if isinstance(layer, torch.nn.Conv2d)]
+    layers = [layer for part in (model.conv_stem, *model.layer[:2]) for layer in part.modules()]
+    source = [layer for layer in layers if isinstance(layer, torch.nn.Conv2d)]
     beginning, image = Beginning(), 2 * noise(1, 3, 32, 48) - 1
     places = [layer for layer in beginning.modules() if isinstance(layer, torch.nn.Conv2d)]
     with torch.no_grad():
@@ -110,7 +111,7 @@ def test_the_trimap_is_described_square_by_square() -> None:
     trimap, quarter = soft_trimap(32, 48), noise(1, 24, 8, 12)
     described = describe(trimap, quarter)
     assert described.shape == (1, 36, 4, 6)
-    torch.testing.assert_close(described[0, 5, 2, 3], trimap[0, 1, 16:20, 28:32].mean())  # person, at the top right of its square
+    torch.testing.assert_close(described[0, 5, 2, 3], trimap[0, 1, 16:20, 28:32].mean())  # at the top right
     torch.testing.assert_close(described[0, 12:, 2, 3], quarter[0, :, 4:6, 6:8].mean(dim=(1, 2)))
 
 

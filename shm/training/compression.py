@@ -1,10 +1,10 @@
 """MODNet taken apart: what the T-Net and the matting head begin with.
 
-Source: Ke, Sun, Li, Yan and Lau, MODNet: Real-Time Trimap-Free Portrait Matting via Objective Decomposition, AAAI 2022. Its backbone and its
-branch of semantics become the T-Net, its branch of detail and its fusion the head, which gets a soft trimap in the place of the
-semantics. Four fifths of what lies behind the backbone is one convolution, of 1,280 channels, and what weighs these by the picture. Here
-their weights are the mean ones, and that convolution is of low rank: the one that says most nearly the same of real photographs,
-after which the branch learns to say, behind it, what MODNet's says of them. So does the head's branch behind the trimap.
+Source: Ke, Sun, Li, Yan and Lau, MODNet: Real-Time Trimap-Free Portrait Matting via Objective Decomposition, AAAI 2022. Its
+backbone and its branch of semantics become the T-Net, its branch of detail and its fusion the head, which gets a soft trimap in the
+place of the semantics. Most of what lies behind the backbone is one convolution, of 1,280 channels, and what weighs these by the
+picture. Here their weights are the mean ones, and that convolution is of low rank: the one that says most nearly the same of real
+photographs, after which the branch learns to say what MODNet's says of them. So does the head's branch behind the trimap.
 """
 
 from __future__ import annotations
@@ -104,18 +104,22 @@ def read_original(source: Path) -> Original:
             convolutions.append((known[0], known[1]))
         elif node.op_type == "BatchNormalization":
             epsilon = next(entry.f for entry in node.attribute if entry.name == "epsilon")
-            convolutions[-1] = fold_half(*convolutions[-1], *known, epsilon)
+            convolutions[-1] = fold_half(*convolutions[-1], known, epsilon)
     products = [tensors[node.input[1]] for node in graph.node if node.op_type == "MatMul"]
     if len(products) != 2:
-        raise CheckpointError("unreadable", f"{source}: expected MODNet in the ONNX format, got another network", source=str(source))
+        raise refuse(str(source))
     return Original(convolutions, *products)
 
 
-def fold_half(
-    weight: torch.Tensor, bias: torch.Tensor, factor: torch.Tensor, term: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor,
-    epsilon: float,
-) -> Convolution:  # fmt: skip
-    """Return a convolution followed by a batch normalization of its first channels as a convolution alone."""
+def fold_half(weight: torch.Tensor, bias: torch.Tensor, statistics: list[torch.Tensor], epsilon: float) -> Convolution:
+    """Return a convolution followed by a batch normalization of its first channels as a convolution alone.
+
+    Args:
+        weight, bias: of the convolution.
+        statistics: factor, term, mean and variance of the normalization.
+        epsilon: added to the variance.
+    """
+    factor, term, mean, variance = statistics
     scale, count = factor / (variance + epsilon).sqrt(), len(factor)
     weight, bias = weight.clone(), bias.clone()
     weight[:count] *= scale.view(-1, 1, 1, 1)
@@ -146,7 +150,7 @@ def take_apart(original: Original, source: str) -> tuple[TrimapNetwork, MattingH
     places = [*backbone, None, *(layer.convolution for layer in layers), head.alpha]
     shapes = [LARGE if place is None else tuple(place.weight.shape) for place in places]
     if [tuple(weight.shape) for weight, _ in original.convolutions] != shapes:
-        raise CheckpointError("unreadable", f"{source}: expected MODNet in the ONNX format, got another network", source=source)
+        raise refuse(source)
     beginning = [layer for layer in head.beginning.modules() if isinstance(layer, nn.Conv2d)]
     places, weights = places + beginning, original.convolutions + original.convolutions[: len(beginning)]
     for place, (weight, bias) in zip(places, weights):
@@ -223,8 +227,8 @@ def teach_branch(branch: nn.Module, examples: list[tuple[torch.Tensor, torch.Ten
 def factorize(weight: torch.Tensor, moments: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return two convolutions, the first of 1x1, which in a row say most nearly what one says.
 
-    The mean square of the difference is least, over inputs of these second moments: with S S^T the moments, the first is the first
-    right singular vectors of W S, times S^-1.
+    The mean square of the difference is least, over inputs of these second moments: with S S^T the moments, the first is the
+    first right singular vectors of W S, times S^-1.
 
     Args:
         weight: W (outputs, inputs, height, width).
@@ -242,3 +246,8 @@ def factorize(weight: torch.Tensor, moments: torch.Tensor, rank: int) -> tuple[t
     first = (vectors / lengths @ chosen).T
     second = (rows @ chosen).view(weight.shape[0], *weight.shape[2:], rank).permute(0, 3, 1, 2)
     return first[:, :, None, None], second.contiguous()
+
+
+def refuse(source: str) -> CheckpointError:
+    """Return the error for weights of another network."""
+    return CheckpointError("unreadable", f"{source}: expected MODNet in the ONNX format, got another network", source=source)

@@ -40,7 +40,7 @@ RARE_ABOVE: tuple[tuple[Dressing, float], ...] = ((add_beard, 0.04), (add_braid,
 """What is over it, and how often."""
 
 EDGE_RADIUS = 6
-"""How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: about as far as its branch can tell."""
+"""How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: about as near as it can tell."""
 
 SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
 """Size at which the segmenter sees a photograph, relative to the head."""
@@ -250,8 +250,8 @@ def draw_head_batch(
 ) -> dict[str, torch.Tensor]:
     """Draw a batch for the matting head: composites with true alpha, and soft trimaps that are wrong in many ways.
 
-    They are whole pictures, since what a head sees is normalized over all of them. With a segmenter most of the trimaps are its own,
-    so that the head learns the mistakes that it will meet.
+    They are whole pictures, since what a head sees is normalized over all of them. With a segmenter most of the trimaps are its
+    own, so that the head learns the mistakes that it will meet.
 
     Returns:
         image, foreground, background (B, 3, side, side), alpha (B, 1, side, side), probabilities (B, 3, side, side), float32.
@@ -267,7 +267,7 @@ def draw_head_batch(
 
 @torch.no_grad()
 def say_trimap(rng: np.random.Generator, image: torch.Tensor, segmenter: Segmenter) -> torch.Tensor:
-    """Return the soft trimap (1, 3, side, side) that a segmenter, on the CPU, says of an image (1, 3, side, side) seen smaller."""
+    """Return the soft trimap (1, 3, side, side) that a segmenter on the CPU says of an image (1, 3, side, side) seen smaller."""
     side = image.shape[-1]
     small = segmenter.MULTIPLE * max(1, round(side * SEEN_FRACTION * rng.uniform(0.7, 1.0) / segmenter.MULTIPLE))
     precision = find_precision(None, torch.device("cpu"))

@@ -87,7 +87,8 @@ def open_segmenter(folder: str) -> nn.Module:
 
     network = open_network(folder)
     if not isinstance(network, TrimapNetwork):
-        raise CheckpointError("unreadable", f"{folder}: expected a TrimapNetwork, got a {type(network).__name__}", source=folder)
+        sentence = f"{folder}: expected a TrimapNetwork, got a {type(network).__name__}"
+        raise CheckpointError("unreadable", sentence, source=folder)
     streamline(network).requires_grad_()
     network.mobilenet_v2.requires_grad_(False)
     return network

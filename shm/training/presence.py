@@ -81,9 +81,9 @@ def teach_presence(
     rng, losses = np.random.default_rng(seed), []
     optimizer = torch.optim.AdamW(presence.parameters(), lr=learning_rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    groups = [(there == value).nonzero().flatten() for value in (1, 0)]
+    groups = [np.flatnonzero(there.cpu() == value) for value in (1, 0)]
     for _ in range(steps):
-        drawn = torch.cat([torch.from_numpy(rng.choice(group.cpu().numpy(), (batch + 1) // 2)) for group in groups]).to(pooled.device)
+        drawn = torch.from_numpy(np.concatenate([rng.choice(group, (batch + 1) // 2) for group in groups])).to(pooled.device)
         said = presence.judge(functional.dropout(pooled[drawn], DROPPED))
         loss = functional.binary_cross_entropy_with_logits(said, there[drawn])
         optimizer.zero_grad()
