@@ -63,13 +63,13 @@ class SegmenterPreset:
 PRESETS: dict[str, SegmenterPreset] = {
     "embedded": SegmenterPreset(
         source=str(MODELS / "segmenter"),
-        backbone="MODNet's branches, MobileNetV2 1.0",
+        backbone="MobileNetV2 1.0, MODNet's semantic branch",
         license="Apache-2.0",
         commercial_use=True,
         megabytes=6.0,
         human_labels=("person",),
         side=640,
-        sharpness=1.5,
+        sharpness=2.5,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     ),

@@ -18,9 +18,12 @@ from transformers.utils import ModelOutput
 
 from shm.layers import HalfNormalized, double
 
+SOMEBODY = 1.0
+"""Presence above which somebody is there, for certain: of people who were not taught few are below, and most are above 3."""
+
 STRENGTH, STEEPNESS = 4.0, 3.0
-"""Slope of background's logit over a presence below 0, which has to outweigh pixels that are sure of a person, and how sharply it
-bends into the level above 0: where somebody is there, nothing is to change."""
+"""Slope of background's logit over a presence below that, which has to outweigh pixels that are sure of a person, and how sharply
+it bends into the level above: where somebody is there, nothing is to change."""
 
 
 @dataclass
@@ -135,7 +138,7 @@ class TrimapNetwork(MobileNetV2PreTrainedModel):
         """
         deep = self.mobilenet_v2(pixel_values).last_hidden_state
         logits, presence = self.classifier(self.semantic(deep)), self.presence(deep)
-        background = logits[:, :1] + STRENGTH * functional.softplus(-presence, beta=STEEPNESS)
+        background = logits[:, :1] + STRENGTH * functional.softplus(SOMEBODY - presence, beta=STEEPNESS)
         return TrimapOutput(logits=torch.cat([background, logits[:, 1:]], dim=1), presence=presence)
 
 
