@@ -102,8 +102,11 @@ class HumanMatting:
 
         with self.measure(seconds, "segmentation"):
             image = image.to(self.device)
-            detail = resize_image(image, detail_size)
-            classes = self.segmenter(resize_image(image, working_size))  # out of `detail` it would be blurred twice
+            near = image  # a large photograph is read once; nearer to either size it would be blurred twice
+            if max(image.shape[-2:]) > 2 * max(working_size):
+                near = resize_image(image, limit_size(*image.shape[-2:], 2 * max(working_size)))
+            detail = resize_image(near, detail_size)
+            classes = self.segmenter(resize_image(near, working_size))
             labels = classes.max(dim=1, keepdim=True).indices  # far faster than argmax
             probabilities = soft_trimap(classes, self.segmenter.class_names, self.segmenter.human_labels)
         yield "probabilities", probabilities.to(home)
