@@ -81,7 +81,7 @@ def open_isnet(path: Path, threads: int = THREADS) -> Predict:
 
 
 def open_modnet(path: Path, threads: int = THREADS) -> Predict:
-    """Open MODNet (Ke et al., AAAI 2022), whose trunk our segmenter began with; it sees the shorter side at 512 pixels.
+    """Open MODNet (Ke et al., AAAI 2022), which our networks began with; it sees the shorter side at 512 pixels.
 
     Raises:
         ImportError: onnxruntime is not installed.
