@@ -103,7 +103,9 @@ def read_original(source: Path) -> Original:
         if node.op_type == "Conv" and len(known) == 2:
             convolutions.append((known[0], known[1]))
         elif node.op_type == "BatchNormalization":
-            epsilon = next(entry.f for entry in node.attribute if entry.name == "epsilon")
+            if not convolutions or len(known) != 4 or len(known[0]) > len(convolutions[-1][1]):
+                raise refuse(str(source))
+            epsilon = next((entry.f for entry in node.attribute if entry.name == "epsilon"), 1e-5)
             convolutions[-1] = fold_half(*convolutions[-1], known, epsilon)
     products = [tensors[node.input[1]] for node in graph.node if node.op_type == "MatMul"]
     if len(products) != 2:

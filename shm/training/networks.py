@@ -24,7 +24,7 @@ NEW_PARTS = ("classifier", "presence")
 class EndToEnd(nn.Module):
     """Both networks in a row, so that what is wrong with alpha reaches the segmenter as well.
 
-    As in the pipeline the segmenter sees pictures smaller than the head does, but at one scale.
+    As in the pipeline each sees pictures at a size of its own.
 
     Args:
         segmenter: image in [-1, 1] to logits of background, person, unknown.
