@@ -36,7 +36,7 @@ def draw_person(rng):
 @pytest.fixture(scope="module")
 def data_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    for part in ("labelled/image", "labelled/label", "cutout", "background"):
+    for part in ("labelled/image", "labelled/label", "cutout", "background", "somebody"):
         (folder / part).mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number in range(3):
@@ -45,6 +45,7 @@ def data_folder(tmp_path_factory):
         Image.fromarray(label).save(folder / f"labelled/label/{number}.png")
         Image.fromarray(np.dstack([image, label[..., 0]])).save(folder / f"cutout/{number}.png")
         Image.fromarray(rng.integers(0, 255, (100, 130, 3), dtype=np.uint8)).save(folder / f"background/{number}.png")
+    Image.fromarray(draw_person(rng)[0]).save(folder / "somebody/0.png")
     return folder
 
 
@@ -463,16 +464,17 @@ def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, segmen
             torch.testing.assert_close(weight, dict(before.named_parameters())[name], rtol=1e-3, atol=1e-3)
     pictures, there = presence.list_pictures(data, seed=3)
     people = int(there.sum())
-    assert 3 <= people <= 6 and there.tolist() == [1.0] * people + [0.0] * 3
-    assert all(any(torch.equal(picture, image) for image in pictures[:people]) for picture, _ in data.photographs)
+    assert 4 <= people <= 7 and there.tolist() == [1.0] * people + [0.0] * 3
+    for shown in (*data.somebody, *(picture for picture, _ in data.photographs)):
+        assert any(torch.equal(shown, image) for image in pictures[:people])
     assert torch.equal(pictures[people], data.backgrounds[0]) and pictures[people + 1].shape != data.backgrounds[1].shape
     cpu = torch.device("cpu")
     pooled = presence.pool_pictures(taught, pictures, side=SIDE, device=cpu, precision=torch.float32)
     with torch.no_grad():
         assert ((taught.presence.judge(pooled) > 0) == there.bool()).all()
     config = train.TrainingConfig("presence", "data", init=str(segmenter_folder))
-    for lonely in (replace(data, backgrounds=[]), replace(data, photographs=[])):
-        with pytest.raises(FileNotFoundError, match="expected people in labelled/ and pictures without any"):
+    for lonely in (replace(data, backgrounds=[]), replace(data, photographs=[], somebody=[])):
+        with pytest.raises(FileNotFoundError, match="expected people in labelled/ or somebody/, and pictures without any"):
             train.train_presence(config, tmp_path, lonely)
 
 

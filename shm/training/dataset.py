@@ -4,6 +4,7 @@
     DATA/labelled/label/NAME.png gray and alpha, same size: the gray is the person's alpha, known where the other is 255
     DATA/cutout/NAME.png         straight RGBA people whose alpha is true
     DATA/background/NAME.*       photographs without people
+    DATA/somebody/NAME.*         photographs with people and no label, for the presence alone
 """
 
 from __future__ import annotations
@@ -61,12 +62,14 @@ class TrainingSet:
         layers: (4, H, W) uint8 straight RGBA people, made from labelled photographs.
         cutouts: (4, H, W) uint8 straight RGBA people whose alpha is true.
         backgrounds: (3, H, W) uint8.
+        somebody: (3, H, W) uint8, somewhere in each is a person.
     """
 
     photographs: list[tuple[torch.Tensor, torch.Tensor]]
     layers: list[torch.Tensor]
     cutouts: list[torch.Tensor]
     backgrounds: list[torch.Tensor]
+    somebody: list[torch.Tensor]
 
 
 def read_set(folder: Path, *, seed: int, made_layers: int) -> TrainingSet:
@@ -82,7 +85,10 @@ def read_set(folder: Path, *, seed: int, made_layers: int) -> TrainingSet:
     with ThreadPoolExecutor(2) as pool:
         photographs = list(pool.map(lambda pair: read_labelled(*pair), pairs))
         cutouts = list(pool.map(lambda path: read(path, "RGBA"), sorted((folder / "cutout").glob("*.png"))))
-        backgrounds = list(pool.map(lambda path: read(path, "RGB"), sorted((folder / "background").glob("*.*"))))
+        backgrounds, somebody = (
+            list(pool.map(lambda path: read(path, "RGB"), sorted((folder / part).glob("*.*"))))
+            for part in ("background", "somebody")
+        )
     people = [pair for pair in photographs if certain_person(pair[1]).mean() > 0.04]
     if not people and not cutouts:
         raise FileNotFoundError(f"{folder}: expected people in labelled/ or in cutout/, as shm/training/dataset.py says")
@@ -91,7 +97,7 @@ def read_set(folder: Path, *, seed: int, made_layers: int) -> TrainingSet:
         make_layer(np.random.default_rng((seed, number)), *people[order[number % len(people)]])
         for number in range(made_layers if people else 0)
     ]
-    return TrainingSet(photographs, made, cutouts, backgrounds)
+    return TrainingSet(photographs, made, cutouts, backgrounds, somebody)
 
 
 def read_labelled(image_path: Path, label_path: Path) -> tuple[torch.Tensor, torch.Tensor]:

@@ -28,10 +28,10 @@ def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], 
     """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each.
 
     What fills the frame is what is taken for a person: so half of those of nobody are parts of pictures, and each person comes
-    whole and, where enough of them is left, in part.
+    whole and, where a label says that enough of them is left, in part.
     """
     rng = np.random.default_rng(seed)
-    people, nobody = [], []
+    people, nobody = list(data.somebody), []
     for image, label in data.photographs:
         person = certain_person(label)
         if person.mean() >= LEAST:

@@ -269,7 +269,7 @@ def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> floa
     device = find_device(config.device or None)
     pictures, there = list_pictures(data, seed=config.seed)
     if not 0 < there.sum() < len(there):
-        raise FileNotFoundError(f"{config.data}: expected people in labelled/ and pictures without any in background/")
+        raise FileNotFoundError(f"{config.data}: expected people in labelled/ or somebody/, and pictures without any in background/")
     torch.manual_seed(config.seed)
     network = open_stage(config.stage, config.init, "")
     network.add_presence()
@@ -311,7 +311,7 @@ def run(arguments: argparse.Namespace) -> int:
     if config.stage in ("head", "joint") and not (data.layers or data.cutouts):
         raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the head; got neither")
     sizes = f"{len(data.photographs)} labelled, {len(data.layers)} layers, "
-    sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds"
+    sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds, {len(data.somebody)} of somebody"
     print(sizes, file=sys.stderr, flush=True)
     record = json.dumps(asdict(config) | {"set": sizes}, indent=2) + "\n"
     if config.stage == "presence":
