@@ -148,19 +148,22 @@ def find_band(alpha: torch.Tensor, reach: int, *, certain: float = 0.01) -> torc
 
 
 def fit_size(height: int, width: int, side: int, multiple: int) -> tuple[int, int]:
-    """Return the working size of a photograph: the longer side becomes `side`, both sides a multiple.
+    """Return the working size of a photograph: about as many pixels as a square of `side` has, both sides a multiple.
+
+    So what is seen costs the same in every shape, and in a square photograph people are no larger than in an oblong one.
 
     Args:
         height, width: of the photograph, in pixels.
-        side: longer side of the result, in pixels; a multiple of `multiple`.
-        multiple: both results are multiples of it and at least twice it, so very long photographs are squeezed.
+        side: of the square, in pixels; a multiple of `multiple`.
+        multiple: both results are multiples of it and at least twice it, and none is longer than twice the side: very long
+            photographs are squeezed.
 
-    >>> fit_size(3000, 4000, side=512, multiple=32)
-    (384, 512)
+    >>> fit_size(3000, 4000, side=544, multiple=32)
+    (480, 640)
     >>> fit_size(1, 4000, side=512, multiple=32)
-    (64, 512)
+    (64, 1024)
     """
-    scale = side / max(height, width)
+    scale = min(side / math.sqrt(height * width), 2 * side / max(height, width))
     return tuple(max(2 * multiple, round(length * scale / multiple) * multiple) for length in (height, width))
 
 

@@ -35,7 +35,7 @@ class SegmenterPreset:
         backbone: the architecture, for people.
         human_labels: names of the classes that are a person, or part of one.
         background_labels: names of the classes that are not; given instead of `human_labels` where all the others are.
-        side: longer side of the working size, in pixels.
+        side: of a square of about as many pixels as the working size has.
         sharpness: factor of the logits; above 1 where training on labels with errors left a network less sure than it is right.
         mean, std: of the normalization of each channel, for an image in [0, 1].
         channel_order: "rgb" or "bgr".
@@ -68,7 +68,7 @@ PRESETS: dict[str, SegmenterPreset] = {
         commercial_use=True,
         megabytes=6.0,
         human_labels=("person",),
-        side=640,
+        side=544,
         sharpness=2.5,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),

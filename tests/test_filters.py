@@ -89,10 +89,16 @@ def test_split_rows_covers_each_row_once(height: int, width: int) -> None:
     assert rows == list(range(height))
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9000), (37, 53), (4000, 6000), (600, 601)])
-def test_fit_size_gives_multiples_with_the_longer_side_right(height: int, width: int) -> None:
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (9000, 4500), (37, 53), (4000, 6000), (600, 601)])
+def test_fit_size_gives_multiples_and_as_many_pixels_in_every_shape(height: int, width: int) -> None:
     size = fit_size(height, width, side=512, multiple=32)
-    assert max(size) == 512 and min(size) >= 64 and not any(length % 32 for length in size)
+    assert not any(length % 32 for length in size)
+    assert size[0] * size[1] == pytest.approx(512**2, rel=0.08) and size[0] / size[1] == pytest.approx(height / width, rel=0.1)
+
+
+def test_fit_size_squeezes_what_is_very_long() -> None:
+    assert fit_size(1, 9000, side=512, multiple=32) == (64, 1024)
+    assert fit_size(9000, 900, side=512, multiple=32) == (1024, 96)
 
 
 def test_tiles_cover_all_that_the_enlarged_band_touches() -> None:

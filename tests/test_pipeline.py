@@ -61,7 +61,7 @@ def test_the_stream_is_in_order_and_each_name_comes_once(matting) -> None:
     report = end.value.value
     assert list(report.seconds) == STAGES and all(seconds >= 0 for seconds in report.seconds.values())
     assert (report.device, report.precision) == ("cpu", "float32")
-    assert (report.working_size, report.detail_size) == ((96, 128), (72, 96))
+    assert (report.working_size, report.detail_size) == ((96, 160), (72, 96))
     assert 0 <= report.refined_fraction <= 1
 
 

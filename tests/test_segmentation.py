@@ -114,7 +114,8 @@ def test_working_size_keeps_proportions() -> None:
     segmenter = Segmenter(Echo("background", "person", "unknown"), PRESETS["embedded"])
     assert segmenter.working_size(3000, 4000) == (480, 640)
     assert segmenter.working_size(4000, 3000) == (640, 480)
-    assert segmenter.working_size(1, 4000) == (64, 640)
+    assert segmenter.working_size(900, 900) == (544, 544)
+    assert segmenter.working_size(1, 4000) == (64, 1088)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 160)])

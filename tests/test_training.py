@@ -238,8 +238,8 @@ def test_what_was_taken_apart_says_the_same(original, tmp_path, monkeypatch):
         assert opened[0](image).logits.std() > 0
     for (branch, examples), seen in zip(taught, (1280, 36), strict=True):
         assert len(examples) == 3 and all(example[0].shape[1] == seen for example in examples)
-        assert {example[1].shape for example in examples} == {(1, 32, 12, 8)}
-        assert branch(examples[0][0].float()).shape == (1, 32, 12, 8)
+        assert {example[1].shape for example in examples} == {(1, 32, 16, 8)}
+        assert branch(examples[0][0].float()).shape == (1, 32, 16, 8)
     with pytest.raises(CheckpointError, match="file: expected MODNet in the ONNX format"):
         compression.take_apart(replace(weights, convolutions=weights.convolutions[1:]), "file")
     with pytest.raises(FileNotFoundError, match="expected photographs"):

@@ -44,7 +44,7 @@ EDGE_RADIUS = 6
 """How far unknown reaches from an edge in the segmenter's targets, in pixels of its input: about as near as it can tell."""
 
 SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
-"""Size at which the segmenter sees a photograph, relative to the head."""
+"""Size at which the segmenter sees a square photograph, relative to the head."""
 
 CUTOUT_FRACTION = 0.7
 """How often a person in a composite is a cut-out, else a made layer."""
