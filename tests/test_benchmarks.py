@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import shm
-from benchmarks import ablations, peers, quality, speed
+from benchmarks import ablations, breakdown, peers, quality, speed
 from shm.image_io import read_alpha, write_image
 from shm.matte import Report
 
@@ -314,3 +314,29 @@ def test_ablations_print_a_line_for_each_change(tmp_path, monkeypatch, capsys) -
     title, _, header, rule, *rows = capsys.readouterr().out.strip().splitlines()
     assert title == "Over 2 photographs." and header.startswith("| change | SAD") and set(rule) == set("| -")
     assert [row.split(" | ")[0] for row in rows] == ["| as shipped", "| no head"]
+
+
+def test_a_breakdown_counts_what_the_models_agree_on(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "photos/two_halves").mkdir(parents=True)
+    (tmp_path / "opinions").mkdir()
+    left = np.arange(80) < 40
+    agreed = np.where(left, 255, 0).astype(np.uint8) * np.ones((60, 1), np.uint8)
+    doubtful = agreed.copy()
+    doubtful[:30] = 255 - doubtful[:30]  # the two others see the upper half the other way round
+    opinions = {
+        "agreed": [agreed, agreed, agreed],
+        "doubtful": [agreed, doubtful, doubtful],
+        "nobody": [np.zeros_like(agreed)] * 3,
+    }
+    for name, planes in opinions.items():
+        Image.fromarray(np.stack(planes, axis=-1)).save(tmp_path / f"opinions/{name}.png")
+        Image.new("RGB", (80, 60)).save(tmp_path / f"photos/two_halves/{name}.png")
+    alphas = {"whole": torch.ones(1, 1, 60, 80), "left": torch.from_numpy(agreed / 255).float()[None, None]}
+    for name, expected in (("whole", "| two halves | 2 | .500 | .500 | 0 |"), ("left", "| two halves | 2 | 1.000 | 1.000 | 0 |")):
+        monkeypatch.setattr(shm, "load", lambda *_, **__: lambda image: SimpleNamespace(alpha=alphas[name]))
+        monkeypatch.setattr(sys, "argv", ["breakdown", str(tmp_path / "photos"), str(tmp_path / "opinions")])
+        breakdown.main()
+        assert capsys.readouterr().out.splitlines()[-1] == expected
+    Image.new("RGB", (80, 60)).save(tmp_path / "photos/two_halves/new.png")
+    with pytest.raises(FileNotFoundError, match="new.png: expected what other models say of"):
+        breakdown.main()
