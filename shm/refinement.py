@@ -1,4 +1,8 @@
-"""Working-size alpha -> full-size alpha: native pixels decide where alpha is not yet certain."""
+"""Working-size alpha -> full-size alpha: native pixels decide where alpha is not yet certain.
+
+Unlike in a guided filter the offset is alpha - slope . I: at working size nothing changes, so that wide windows, which find the
+slope best, blur nothing there.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,8 @@ def refine_alpha(
 ) -> tuple[torch.Tensor, float]:
     """Bring alpha to the photograph's own size, led by the photograph where it is unknown.
 
-    In the unknown band a local model alpha = slope . I + offset is fitted at working size and its slope applied to the native
-    pixels, tile by tile (He and Sun, Fast Guided Filter, arXiv 1505.00996). Unlike in a guided filter the offset is what is left
-    of alpha itself, alpha - slope . I: at working size nothing changes, so that wide windows, which find the slope best, blur nothing
-    there. Elsewhere alpha is enlarged bilinearly.
+    In the unknown band a local model alpha = slope . I + offset is fitted at working size, and its slope leads the native pixels,
+    tile by tile (after He and Sun, Fast Guided Filter, arXiv 1505.00996); elsewhere alpha is enlarged bilinearly.
 
     Args:
         image: (1, 3, H, W), floats in [0, 1] or integers.
@@ -42,8 +44,7 @@ def refine_alpha(
     >>> refine_alpha(image, torch.tensor([[[[0.0, 0.5, 1.0]]]]))[0].round(decimals=2)
     tensor([[[[0., 0., 0., 1., 1., 1.]]]])
     """
-    alpha = check("alpha", alpha, channels=1)
-    height, width = size = tuple(image.shape[-2:])
+    alpha, size = check("alpha", alpha, channels=1), tuple(image.shape[-2:])
     if image.shape[1] != 3:
         raise ValueError(f"image: expected shape (1, 3, H, W), got {tuple(image.shape)}")
     if alpha.shape[-2:] == size:
@@ -52,12 +53,12 @@ def refine_alpha(
     band = find_band(alpha, 1)
     slope, _ = guided_fit(detail, radius, epsilon)(alpha)
     fields = torch.cat([band.float(), slope, alpha - (slope * detail).sum(1, keepdim=True)], dim=1)
-    full, refined = alpha.new_empty(1, 1, height, width), 0
-    for rows in split_rows(height, width):
+    full, refined = alpha.new_empty(1, 1, *size), 0
+    for rows in split_rows(*size):
         full[..., rows, :] = enlarge_part(alpha, size, rows)
     for rows, columns in split_tiles(band, size, side=side):
         inside, slope, offset = enlarge_part(fields, size, rows, columns).split((1, 3, 1), dim=1)
         led = offset + (slope * check("image", image[..., rows, columns], channels=3)).sum(1, keepdim=True)
         full[..., rows, columns] = torch.where(inside > 0, led.clamp(0, 1), full[..., rows, columns])
         refined += int((inside > 0).sum())
-    return full, refined / (height * width)
+    return full, refined / full.numel()
