@@ -18,8 +18,9 @@ from transformers.utils import ModelOutput
 
 from shm.layers import HalfNormalized, double
 
-SOMEBODY = 1.0
-"""Presence above which somebody is there, for certain: of people who were not taught few are below, and most are above 3."""
+SOMEBODY = 0.0
+"""Presence above which somebody is there, for certain. A person who is lost is worse than a thing that is not: of people who were not
+taught a few in a hundred are below, of pictures without people some are above."""
 
 STRENGTH, STEEPNESS = 4.0, 3.0
 """Slope of background's logit over a presence below that, which has to outweigh pixels that are sure of a person, and how sharply

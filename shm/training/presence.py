@@ -20,9 +20,6 @@ ENOUGH, SMALLEST = 0.1, 0.35
 SCALES = (0.8, 1.0)
 """Sizes at which pictures are seen, in turn, relative to the side that is asked for."""
 
-DROPPED = 0.2
-"""How much of the pooled features is left out at a time, so that no few of them decide."""
-
 
 def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each.
@@ -84,7 +81,7 @@ def teach_presence(
     groups = [np.flatnonzero(there.cpu() == value) for value in (1, 0)]
     for _ in range(steps):
         drawn = torch.from_numpy(np.concatenate([rng.choice(group, (batch + 1) // 2) for group in groups])).to(pooled.device)
-        said = presence.judge(functional.dropout(pooled[drawn], DROPPED))
+        said = presence.judge(pooled[drawn])
         loss = functional.binary_cross_entropy_with_logits(said, there[drawn])
         optimizer.zero_grad()
         loss.backward()
