@@ -88,7 +88,7 @@ def test_the_head_learns_from_the_trimaps_of_a_segmenter(data):
     said, *others = (dataset.say_trimap(np.random.default_rng(seed), image, segmenter) for seed in range(4))
     assert said.shape == (1, 3, 320, 320) and not all(torch.equal(said, other) for other in others)
     torch.testing.assert_close(said.sum(dim=1), torch.ones(1, 320, 320), atol=1e-3, rtol=0)
-    assert said[0, 1, 150:200, 140:180].min() > 0.9 and said[0, 0, :40, 250:].min() > 0.9
+    assert said[0, 1, 150:200, 140:180].mean() > 0.95 and said[0, 0, :40, 250:].min() > 0.9
     first, again = (
         dataset.draw_head_batch(np.random.default_rng(1), data, batch=4, side=SIDE, segmenter=segmenter) for _ in range(2)
     )
