@@ -3,8 +3,8 @@
 python -m benchmarks.breakdown PHOTOS OPINIONS
 
 PHOTOS/KIND/NAME.jpg are the photographs, a kind in each folder; OPINIONS/NAME.png are what three other models say of them, as
-`shm.training.consensus.agree` takes it. There is no truth for photographs from the street: what is counted is the IoU at .5 with
-the alpha on which those models agree, over the pixels where they do, and how many photographs are lost.
+`shm.training.consensus.agree` takes it. No true alpha is known of such photographs: what is counted is the IoU at .5
+with the alpha on which those models agree, over the pixels where they do, and how many photographs are lost.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 import shm
@@ -29,23 +30,32 @@ LEAST = 0.01
 
 
 def score_photo(matting: shm.HumanMatting, photo: Path, opinion: Path) -> float | None:
-    """Return the IoU at .5 with what the models agree on, over the pixels where they do; None where they agree on next to nobody."""
+    """Return the IoU with what three models agree on, where they do; None where they agree on next to nobody.
+
+    Args:
+        matting: image (1, 3, H, W) uint8 or uint16 -> matte.
+        photo: file of the photograph.
+        opinion: file of what the models say of it, of any size.
+
+    Raises:
+        ImageError, OSError: a file that cannot be read.
+    """
     with Image.open(opinion) as picture:
         opinions = np.asarray(picture.convert("RGB"), np.float32) / 255
     alpha, known = agree(opinions)
-    expected = (alpha > 0.5) & known
-    if expected.mean() < LEAST:
+    if ((alpha > 0.5) & known).mean() < LEAST:
         return None
-    matte = matting(shm.read_image(photo))
-    found = (resize(matte.alpha, known.shape)[0, 0].cpu().numpy() > 0.5) & known
-    return float((found & expected).sum() / (found | expected).sum())
+    found = resize(matting(shm.read_image(photo)).alpha, known.shape).clamp(0, 1)
+    true, region = (torch.from_numpy(plane)[None, None] for plane in (alpha, known))
+    return shm.metrics.iou(found, true, region)
 
 
 def score_kind(matting: shm.HumanMatting, folder: Path, opinions: Path) -> list[float]:
-    """Return the IoU of every photograph of a folder that counts.
+    """Return the IoU, in [0, 1], of every photograph of a folder that counts.
 
     Raises:
         FileNotFoundError: there is no opinion of a photograph.
+        ImageError: the folder holds no photograph, or one that cannot be read.
     """
     found = []
     for photo in find_images(folder):

@@ -30,7 +30,7 @@ def refine_alpha(
         image: (1, 3, H, W), floats in [0, 1] or integers.
         alpha: (1, 1, h, w) in [0, 1], no larger than the image.
         detail: (1, 3, h, w) float32, the image at alpha's size, where the caller has it already.
-        radius: of the windows of the fit, in working-size pixels; wider is better for the strands of large photographs, and worse for small ones.
+        radius: of the windows of the fit, in working-size pixels; a wider one suits large photographs better and small ones less.
         epsilon: regularization of the fit; larger follows the photograph less.
         side: of the tiles, in pixels of the photograph.
 

@@ -269,7 +269,8 @@ def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> floa
     device = find_device(config.device or None)
     pictures, there = list_pictures(data, seed=config.seed)
     if not 0 < there.sum() < len(there):
-        raise FileNotFoundError(f"{config.data}: expected people in labelled/ or somebody/, and pictures without any in background/")
+        sentence = "expected people in labelled/ or somebody/, and pictures without any in background/"
+        raise FileNotFoundError(f"{config.data}: {sentence}")
     torch.manual_seed(config.seed)
     network = open_stage(config.stage, config.init, "")
     network.add_presence()
