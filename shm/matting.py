@@ -30,14 +30,17 @@ class MattingConfig:
     Attributes:
         channels: feature channels of its branches, even.
         side: longer side of the image that the head is meant to see, in pixels; smaller photographs are not enlarged.
+        rank: channels to which features are brought before they are enlarged to full size, where every channel is dear; 0 where
+            all of them are.
     """
 
     channels: int = 32
     side: int = 640
+    rank: int = 16
 
     def __post_init__(self) -> None:
-        if self.channels < 2 or self.channels % 2 or self.side < 1:
-            raise ValueError(f"MattingConfig: expected an even number of channels and a positive side, got {self}")
+        if self.channels < 2 or self.channels % 2 or self.side < 1 or self.rank < 0:
+            raise ValueError(f"MattingConfig: expected an even number of channels, a positive side and rank, got {self}")
 
 
 HALF, QUARTER = 16, 24
@@ -133,7 +136,7 @@ class MattingHead(
     def __init__(self, config: MattingConfig = MattingConfig()) -> None:
         super().__init__()
         self.config = config
-        channels = config.channels
+        channels, rank = config.channels, config.rank
         self.beginning = Beginning()
         self.semantic = nn.Sequential(
             nn.Conv2d(4 * 3 + QUARTER, channels, 5, padding=2), nn.ReLU(), HalfNormalized(channels, channels, 5)
@@ -141,7 +144,8 @@ class MattingHead(
         self.detail = DetailBranch(channels)
         self.coarse = HalfNormalized(channels, channels, 5)
         self.at_half = HalfNormalized(2 * channels, channels, 3)
-        self.at_full = HalfNormalized(channels + 3, channels // 2, 3)
+        self.reduce = nn.Conv2d(channels, rank, 1, bias=False) if rank else nn.Identity()
+        self.at_full = HalfNormalized((rank or channels) + 3, channels // 2, 3)
         self.alpha = nn.Conv2d(channels // 2, 1, 1)
 
     @classmethod
@@ -198,7 +202,7 @@ class MattingHead(
         semantic = double(semantic)
         detail = self.detail(image, half, quarter, semantic)
         fused = self.at_half(torch.cat([double(self.coarse(semantic)), detail], dim=1))
-        return self.alpha(self.at_full(torch.cat([double(fused), image], dim=1)))
+        return self.alpha(self.at_full(torch.cat([double(self.reduce(fused)), image], dim=1)))
 
 
 def describe(probabilities: torch.Tensor, quarter: torch.Tensor) -> torch.Tensor:

@@ -18,13 +18,12 @@ from transformers.utils import ModelOutput
 
 from shm.layers import HalfNormalized, double
 
-SOMEBODY = 0.0
-"""Presence above which somebody is there, for certain. A person who is lost is worse than a thing that is not: of people who were not
-taught a few in a hundred are below, of pictures without people some are above."""
+SOMEBODY = 1.0
+"""Presence above which somebody is there, for certain: about as many people are lost as things are taken for people."""
 
-STRENGTH, STEEPNESS = 4.0, 3.0
+STRENGTH, STEEPNESS = 20.0, 6.0
 """Slope of background's logit over a presence below that, which has to outweigh pixels that are sure of a person, and how sharply
-it bends into the level above: where somebody is there, nothing is to change."""
+it bends into the level above: half a person is of no use to anybody."""
 
 
 @dataclass
@@ -44,7 +43,7 @@ class TrimapNetworkConfig(MobileNetV2Config):
     """Shape of a `TrimapNetwork`.
 
     Attributes:
-        rank: channels to which the deepest features are brought before a convolution looks around in them.
+        rank: channels to which the backbone's deepest features are brought before anything looks around in them.
         sixteenth_channels, eighth_channels: feature channels at these sizes of the input.
     """
 
@@ -55,54 +54,49 @@ class TrimapNetworkConfig(MobileNetV2Config):
 
 
 class SemanticBranch(nn.Module):
-    """Says roughly where the person is, from what the backbone sees at the end.
+    """Says roughly where the person is.
 
     Args:
         config: shape of the network.
-        deep: channels of the backbone's features at the end.
     """
 
-    def __init__(self, config: TrimapNetworkConfig, *, deep: int) -> None:
+    def __init__(self, config: TrimapNetworkConfig) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(deep, config.rank, 1, bias=False)
         self.sixteenth = HalfNormalized(config.rank, config.sixteenth_channels, 5)
         self.eighth = HalfNormalized(config.sixteenth_channels, config.eighth_channels, 5)
 
     def forward(self, deep: torch.Tensor) -> torch.Tensor:
-        """Return features (B, C, h / 8, w / 8) for (B, C', h / 32, w / 32)."""
-        return self.eighth(double(self.sixteenth(double(self.reduce(deep)))))
+        """Return features (B, C, h / 8, w / 8) for the deepest ones (B, rank, h / 32, w / 32)."""
+        return self.eighth(double(self.sixteenth(double(deep))))
 
 
 class Presence(nn.Module):
     """Says by the picture as a whole whether anybody is there; a new one says yes.
 
     What fills the frame, such as fruit or an animal seen close up, may look like skin and hair at every place and yet not be a
-    person as a whole.
+    person as a whole. So it looks for signs of a person and of anything else, each wherever it may be, and weighs how strong each is
+    at its strongest and on average.
 
     Args:
-        deep: channels of the backbone's features at the deepest level.
-        channels: of its own features.
+        deep: channels of the deepest features.
+        channels: of its own.
     """
 
     def __init__(self, deep: int, *, channels: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(2 * deep)
-        self.hidden = nn.Linear(2 * deep, channels)
+        self.signs = nn.Sequential(
+            nn.Conv2d(deep, 2 * channels, 1), nn.ReLU(), nn.Conv2d(2 * channels, channels, 3, padding=1), nn.ReLU()
+        )
+        self.hidden = nn.Linear(2 * channels, channels)
         self.logit = nn.Linear(channels, 1)
         nn.init.zeros_(self.logit.weight)
         nn.init.constant_(self.logit.bias, 3.0)
 
-    def pool(self, deep: torch.Tensor) -> torch.Tensor:
-        """Return (B, 2 C), the means and maxima of features (B, C, h, w)."""
-        return torch.cat([deep.mean(dim=(2, 3)), deep.amax(dim=(2, 3))], dim=1)
-
-    def judge(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Return (B,), the logit of somebody being there, for what `pool` returns."""
-        return self.logit(functional.relu(self.hidden(self.norm(pooled))))[:, 0]
-
     def forward(self, deep: torch.Tensor) -> torch.Tensor:
         """Return (B, 1, 1, 1), the logit of somebody being there, for features (B, C, h, w)."""
-        return self.judge(self.pool(deep)).view(-1, 1, 1, 1)
+        signs = self.signs(deep)
+        weighed = torch.cat([signs.amax(dim=(2, 3)), signs.mean(dim=(2, 3))], dim=1)
+        return self.logit(functional.relu(self.hidden(weighed))).view(-1, 1, 1, 1)
 
 
 class TrimapNetwork(MobileNetV2PreTrainedModel):
@@ -117,8 +111,8 @@ class TrimapNetwork(MobileNetV2PreTrainedModel):
         super().__init__(config)
         channels = config.eighth_channels
         self.mobilenet_v2 = MobileNetV2Model(config, add_pooling_layer=False)
-        self.deep = self.mobilenet_v2.conv_1x1.convolution.out_channels
-        self.semantic = SemanticBranch(config, deep=self.deep)
+        self.reduce = nn.Conv2d(self.mobilenet_v2.conv_1x1.convolution.out_channels, config.rank, 1, bias=False)
+        self.semantic = SemanticBranch(config)
         self.classifier = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.ReLU(),
@@ -130,15 +124,20 @@ class TrimapNetwork(MobileNetV2PreTrainedModel):
 
     def add_presence(self) -> None:
         """Put a new presence in the place of the one there is."""
-        self.presence = Presence(self.deep, channels=self.config.eighth_channels)
+        self.presence = Presence(self.config.rank, channels=self.config.eighth_channels)
+
+    def see(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Return the deepest features (B, rank, h / 32, w / 32) for pixel_values as in `forward`."""
+        return self.reduce(self.mobilenet_v2(pixel_values).last_hidden_state)
 
     def forward(self, pixel_values: torch.Tensor) -> TrimapOutput:
         """Return logits (B, K, h / 4, w / 4) and presence (B, 1, 1, 1) for pixel_values (B, 3, h, w), RGB in [-1, 1].
 
         Both h and w are multiples of 32.
         """
-        deep = self.mobilenet_v2(pixel_values).last_hidden_state
-        logits, presence = self.classifier(self.semantic(deep)), self.presence(deep)
+        deep = self.see(pixel_values)
+        logits = self.classifier(self.semantic(deep))
+        presence = self.presence(deep.detach())  # what it learns does not change what it sees
         background = logits[:, :1] + STRENGTH * functional.softplus(SOMEBODY - presence, beta=STEEPNESS)
         return TrimapOutput(logits=torch.cat([background, logits[:, 1:]], dim=1), presence=presence)
 

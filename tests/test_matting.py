@@ -83,8 +83,8 @@ def test_a_half_precision_file_opens_as_float32(head, tmp_path) -> None:
 
 
 def test_a_config_without_branches_is_refused() -> None:
-    for settings in ({"channels": 3}, {"channels": 0}, {"side": 0}):
-        with pytest.raises(ValueError, match="expected an even number of channels and a positive side"):
+    for settings in ({"channels": 3}, {"channels": 0}, {"side": 0}, {"rank": -2}):
+        with pytest.raises(ValueError, match="expected an even number of channels, a positive side and rank"):
             MattingConfig(**settings)
 
 

@@ -201,7 +201,8 @@ def test_half_of_a_batch_normalization_becomes_part_of_the_convolution():
 def original():
     """MODNet's shape with weights in which the large convolution is of low rank, and all of its channels count alike."""
     torch.manual_seed(0)
-    network, head = stir(streamline(TrimapNetwork(TrimapNetworkConfig(tf_padding=False)))).eval(), stir(MattingHead()).eval()
+    network = stir(streamline(TrimapNetwork(TrimapNetworkConfig(tf_padding=False)))).eval()
+    head = stir(MattingHead(MattingConfig(rank=0))).eval()
     backbone = [layer.convolution for layer in network.mobilenet_v2.modules() if isinstance(layer, MobileNetV2ConvLayer)]
     beginning = [layer for layer in head.beginning.modules() if isinstance(layer, torch.nn.Conv2d)]
     with torch.no_grad():
@@ -209,7 +210,7 @@ def original():
             place.weight.copy_(layer.weight)
             place.bias.copy_(layer.bias)
         semantic = network.semantic
-        large = torch.einsum("ri,orhw->oihw", semantic.reduce.weight[..., 0, 0], semantic.sixteenth.convolution.weight)
+        large = torch.einsum("ri,orhw->oihw", network.reduce.weight[..., 0, 0], semantic.sixteenth.convolution.weight)
     behind = [layer for part in (head.detail, head.coarse, head.at_half, head.at_full, head.alpha) for layer in part.modules()]
     rest = [layer for layer in (semantic.eighth.convolution, *behind) if isinstance(layer, torch.nn.Conv2d)]
     pairs = [(layer.weight.detach(), layer.bias.detach()) for layer in (*backbone, *rest)]
@@ -230,8 +231,7 @@ def test_what_was_taken_apart_says_the_same(original, tmp_path, monkeypatch):
     opened = networks.open_segmenter(str(tmp_path / "out/segmenter")), MattingHead.load(str(tmp_path / "out/head"))
     image = torch.rand(1, 3, 64, 96) * 2 - 1
     with torch.no_grad():
-        deep = network.mobilenet_v2(image).last_hidden_state
-        semantic, said = network.semantic(deep), opened[0].semantic(opened[0].mobilenet_v2(image).last_hidden_state)
+        semantic, said = (part.semantic(part.see(image)) for part in (network, opened[0]))
         assert (said - semantic).std() < 0.1 * semantic.std()
         expected, found = (part.decide(image, *part.beginning(image), semantic) for part in (head, opened[1]))
         torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05 * expected.std().item())  # kept in float16
@@ -415,7 +415,7 @@ def test_the_segmenter_keeps_its_backbone(make_trainer, segmenter_folder):
     assert all(name.startswith(networks.NEW_PARTS) for name in changed)
     assert all(any(name.startswith(part) for name in changed) for part in networks.NEW_PARTS)
     trainer.train_step()
-    for learning in ("semantic.reduce.weight", "semantic.eighth.convolution.weight"):
+    for learning in ("reduce.weight", "semantic.eighth.convolution.weight"):
         assert not torch.equal(before[learning], after[learning])
     assert all(torch.equal(before[name], after[name]) for name in kept)
 
@@ -464,14 +464,16 @@ def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, segmen
             torch.testing.assert_close(weight, dict(before.named_parameters())[name], rtol=1e-3, atol=1e-3)
     pictures, there = presence.list_pictures(data, seed=3)
     people = int(there.sum())
-    assert 4 <= people <= 7 and there.tolist() == [1.0] * people + [0.0] * 3
+    assert 4 <= people <= 7 and there.tolist() == [1.0] * people + [0.0] * 6
     for shown in (*data.somebody, *(picture for picture, _ in data.photographs)):
         assert any(torch.equal(shown, image) for image in pictures[:people])
-    assert torch.equal(pictures[people], data.backgrounds[0]) and pictures[people + 1].shape != data.backgrounds[1].shape
+    for number, background in enumerate(data.backgrounds):
+        whole, part = pictures[people + 2 * number : people + 2 * number + 2]
+        assert torch.equal(whole, background) and part.shape != background.shape
     cpu = torch.device("cpu")
-    pooled = presence.pool_pictures(taught, pictures, side=SIDE, device=cpu, precision=torch.float32)
+    views = presence.view_pictures(taught, pictures, side=SIDE, device=cpu, precision=torch.float32)
     with torch.no_grad():
-        assert ((taught.presence.judge(pooled) > 0) == there.bool()).all()
+        assert [taught.presence(view.float()).item() > 0 for view in views] == there.bool().tolist()
     config = train.TrainingConfig("presence", "data", init=str(segmenter_folder))
     for lonely in (replace(data, backgrounds=[]), replace(data, photographs=[], somebody=[])):
         with pytest.raises(FileNotFoundError, match="expected people in labelled/ or somebody/, and pictures without any"):

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from shm.filters import fit_size, gaussian_blur, resize
 from shm.matte import CheckpointError
-from shm.matting import MattingHead, describe
+from shm.matting import MattingConfig, MattingHead, describe
 from shm.segmentation import PRESETS, Segmenter, streamline
 from shm.training.dataset import EDGE_RADIUS, read
 from shm.training.networks import save_stage
@@ -58,9 +58,10 @@ class Original:
 
 
 def convert_network(source: Path, pictures: Path, folder: Path, *, count: int = 400, steps: int = 600) -> None:
-    """Write folder/segmenter and folder/head with the weights of MODNet as far as there is a place for them.
+    """Write folder/segmenter and folder/head, of rank 0, with the weights of MODNet as far as there is a place for them.
 
-    The segmenter's classifier and presence are new, and have to be taught before it is of use.
+    The segmenter's classifier and presence are new, and have to be taught before it is of use; `shm.training.narrowing` makes the
+    head cheaper.
 
     Args:
         source: MODNet in the ONNX format.
@@ -144,7 +145,8 @@ def take_apart(original: Original, source: str) -> tuple[TrimapNetwork, MattingH
 
     classes = dict(enumerate(("background", "person", "unknown")))
     settings = {"id2label": classes, "label2id": {name: index for index, name in classes.items()}}
-    network, head = streamline(TrimapNetwork(TrimapNetworkConfig(tf_padding=False, **settings))), MattingHead().eval()
+    network = streamline(TrimapNetwork(TrimapNetworkConfig(tf_padding=False, **settings)))
+    head = MattingHead(MattingConfig(rank=0)).eval()
     backbone = [layer.convolution for layer in network.mobilenet_v2.modules() if isinstance(layer, MobileNetV2ConvLayer)]
     detail = head.detail
     branch = (detail.from_half, detail.down, detail.from_quarter, detail.mix, *detail.at_quarter, *detail.at_half)
@@ -179,7 +181,7 @@ def imitate(network: TrimapNetwork, head: MattingHead, original: Original, pictu
     semantic, place = network.semantic, [tuple(weight.shape) for weight, _ in original.convolutions].index(LARGE)
     weight, bias = original.convolutions[place]
     true = deepcopy(semantic)
-    true.reduce, true.sixteenth.convolution = nn.Identity(), nn.Conv2d(LARGE[1], LARGE[0], LARGE[2], padding=LARGE[2] // 2)
+    true.sixteenth.convolution = nn.Conv2d(LARGE[1], LARGE[0], LARGE[2], padding=LARGE[2] // 2)
     true.sixteenth.convolution.weight.copy_(weight)
     true.sixteenth.convolution.bias.copy_(bias)
     moments, gates, deeply, behind = torch.zeros(LARGE[1], LARGE[1]), [], [], []
@@ -197,11 +199,11 @@ def imitate(network: TrimapNetwork, head: MattingHead, original: Original, pictu
         trimap = gaussian_blur(trimap_from_alpha((alpha * 1.04 - 0.02).clamp(0, 1), radius=EDGE_RADIUS), BLUR)
         deeply.append((deep.bfloat16(), said.bfloat16()))
         behind.append((describe(trimap, quarter).bfloat16(), said.bfloat16()))
-    first, second = factorize(weight, moments / len(pictures), semantic.reduce.out_channels)
-    semantic.reduce.weight.copy_(first * torch.cat(gates).mean(dim=0).view(1, -1, 1, 1))
+    first, second = factorize(weight, moments / len(pictures), network.reduce.out_channels)
+    network.reduce.weight.copy_(first * torch.cat(gates).mean(dim=0).view(1, -1, 1, 1))
     semantic.sixteenth.convolution.weight.copy_(second)
     semantic.sixteenth.convolution.bias.copy_(bias)
-    teach_branch(semantic, deeply, steps=steps)
+    teach_branch(nn.Sequential(network.reduce, semantic), deeply, steps=steps)
     teach_branch(head.semantic, behind, steps=steps)
 
 

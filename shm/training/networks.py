@@ -14,7 +14,7 @@ from shm.matting import MattingConfig, MattingHead
 from shm.segmentation import PRESETS, Segmenter, open_network, silence_transformers, streamline
 from shm.training.dataset import SEEN_FRACTION
 
-BRANCHES = ("semantic", "classifier", "presence")
+BRANCHES = ("reduce", "semantic", "classifier", "presence")
 """Parts of the segmenter that learn: all but its backbone."""
 
 NEW_PARTS = ("classifier", "presence")

@@ -24,8 +24,8 @@ SCALES = (0.8, 1.0)
 def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each.
 
-    What fills the frame is what is taken for a person: so half of those of nobody are parts of pictures, and each person comes
-    whole and, where a label says that enough of them is left, in part.
+    What fills the frame is what is taken for a person: so each of those of nobody comes whole and in part, and so does each person
+    of whom a label says that enough is left.
     """
     rng = np.random.default_rng(seed)
     people, nobody = list(data.somebody), []
@@ -34,8 +34,8 @@ def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], 
         if person.mean() >= LEAST:
             part = cut_part(rng, image)
             people += [image] if person[part].mean() < ENOUGH else [image, image[:, *part]]
-    for number, image in enumerate(data.backgrounds):
-        nobody.append(image[:, *cut_part(rng, image)] if number % 2 else image)
+    for image in data.backgrounds:
+        nobody += [image, image[:, *cut_part(rng, image)]]
     return people + nobody, (torch.arange(len(people) + len(nobody)) < len(people)).float()
 
 
@@ -47,30 +47,29 @@ def cut_part(rng: np.random.Generator, image: torch.Tensor) -> tuple[slice, slic
 
 
 @torch.no_grad()
-def pool_pictures(
+def view_pictures(
     network: nn.Module, pictures: list[torch.Tensor], *, side: int, device: torch.device, precision: torch.dtype
-) -> torch.Tensor:
-    """Return the pooled features (N, C) that a network's presence would see in each of N pictures, of `side` pixels or some less."""
-    pooled = []
+) -> list[torch.Tensor]:
+    """Return what a network's presence would see in each picture, (1, C, h, w) float16, of `side` pixels or some less."""
+    views = []
     for number, picture in enumerate(pictures):
         size = fit_size(*picture.shape[-2:], round(side * SCALES[number // 2 % 2]), Segmenter.MULTIPLE)
-        view = resize(picture[None].to(device).float() / 255, size) * 2 - 1
+        image = resize(picture[None].to(device).float() / 255, size) * 2 - 1
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            deep = network.mobilenet_v2(view).last_hidden_state
-        pooled.append(network.presence.pool(deep.float()))
-    return torch.cat(pooled)
+            views.append(network.see(image).half())
+    return views
 
 
 def teach_presence(
-    presence: nn.Module, pooled: torch.Tensor, there: torch.Tensor, *, steps: int, batch: int, learning_rate: float, seed: int
+    presence: nn.Module, views: list[torch.Tensor], there: torch.Tensor, *, steps: int, batch: int, learning_rate: float, seed: int
 ) -> float:
-    """Train a presence on pooled features, in place, and return the mean loss of the last hundred steps.
+    """Train a presence on what it sees in pictures, in place, and return the mean loss of the last hundred steps.
 
     Half of what is drawn shows somebody, however few they are: a person who is lost is worse than a thing that is not.
 
     Args:
         presence: of a `TrimapNetwork`.
-        pooled: (N, C).
+        views: as `view_pictures` returns them.
         there: (N,), 1 where somebody is.
         steps, batch, learning_rate, seed: as in `TrainingConfig`; the rate falls to nothing along a cosine.
     """
@@ -80,11 +79,12 @@ def teach_presence(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     groups = [np.flatnonzero(there.cpu() == value) for value in (1, 0)]
     for _ in range(steps):
-        drawn = torch.from_numpy(np.concatenate([rng.choice(group, (batch + 1) // 2) for group in groups])).to(pooled.device)
-        said = presence.judge(pooled[drawn])
-        loss = functional.binary_cross_entropy_with_logits(said, there[drawn])
+        drawn = np.concatenate([rng.choice(group, (batch + 1) // 2) for group in groups])
+        said = torch.cat([presence(views[number].float()) for number in drawn]).flatten()
+        loss = functional.binary_cross_entropy_with_logits(said, there[drawn].to(said.device))
         optimizer.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(presence.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         losses.append(loss.item())

@@ -31,7 +31,7 @@ from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch,
 from shm.training.losses import matting_loss, presence_loss, trimap_loss
 from shm.training.mining import repeat_hard
 from shm.training.networks import NEW_PARTS, open_stage, save_stage
-from shm.training.presence import list_pictures, pool_pictures, teach_presence
+from shm.training.presence import list_pictures, teach_presence, view_pictures
 
 VALIDATION = 2**32
 """Batches of this number and after are for validation; training never comes so far."""
@@ -276,9 +276,9 @@ def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> floa
     network.add_presence()
     network.to(device=device, memory_format=torch.channels_last).eval()
     precision = find_precision(config.precision or None, device)
-    pooled = pool_pictures(network, pictures, side=config.side, device=device, precision=precision)
+    views = view_pictures(network, pictures, side=config.side, device=device, precision=precision)
     settings = {"steps": config.steps, "batch": config.batch, "learning_rate": config.learning_rate, "seed": config.seed}
-    loss = teach_presence(network.presence, pooled, there.to(device), **settings)
+    loss = teach_presence(network.presence, views, there, **settings)
     save_stage(network, "segmenter", out)
     return loss
 
