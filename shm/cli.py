@@ -6,9 +6,12 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -29,6 +32,7 @@ size; WebP is lossless here as well, smaller and slower.
 
 OUT ending in .png or .webp takes one photograph. Any other OUT is a folder, made if absent, where NAME is the photograph's name
 without its ending; two that would share a NAME keep the ending (a.jpg.png, a.png.png). Outputs of an earlier run are replaced.
+Of several photographs two are in memory at once: one is read or written while the networks work on another.
 
 examples:
   python -m shm cutout photo.jpg -o cutout.png
@@ -147,9 +151,9 @@ def run_cutout(arguments: argparse.Namespace) -> int:
     if isinstance(background, str) and background != "blur":
         background = read_image(background)
     matting = load(arguments.preset, head=arguments.head, device=arguments.device)
-    records = (cut_photo(matting, *job, background) for job in zip(photos, files, strict=True))
     how = "{seconds:.1f} s on {device} in {precision}, {refined_fraction:.1%} refined at full size"
-    return report(records, len(photos), "{photo} -> {output}: " + how, arguments.json)
+    with closing(cut_photos(matting, photos, files, background)) as records:
+        return report(records, len(photos), "{photo} -> {output}: " + how, arguments.json)
 
 
 def find_photos(sources: Sequence[Path]) -> list[Path]:
@@ -206,14 +210,55 @@ def identify_files(paths: Sequence[Path | str]) -> set[tuple[int, int]]:
     return {(status.st_dev, status.st_ino) for status in (os.stat(path) for path in paths if os.path.exists(path))}
 
 
-def cut_photo(matting: HumanMatting, photo: Path, files: dict[str, Path], background: torch.Tensor | str | None) -> dict:
-    """Cut the people out of one photograph, write the files, and return what became of it."""
-    start = time.perf_counter()
+def cut_photos(
+    matting: HumanMatting, photos: Sequence[Path], files: Sequence[dict[str, Path]], background: torch.Tensor | str | None
+) -> Iterator[dict]:
+    """Yield what became of each photograph, in their order; one is read or written while the networks work on another.
+
+    Closed early, it lets a photograph that is being written be written, waits for the networks, and begins nothing else.
+    """
+    networks, closed = threading.Lock(), threading.Event()
+
+    def go_on() -> None:
+        if closed.is_set():
+            raise CancelledError
+
+    @contextmanager
+    def take_turn() -> Iterator[None]:
+        with networks:
+            go_on()
+            yield
+            go_on()
+
+    def cut(photo: Path, files: dict[str, Path]) -> tuple[dict, str | None]:
+        return cut_photo(matting, photo, files, background, take_turn)
+
+    pool = ThreadPoolExecutor(2)  # as many photographs are in memory
+    try:
+        # One photograph needs no other thread, in which an interrupt would wait for the networks.
+        for record, note in (map if len(photos) == 1 else pool.map)(cut, photos, files):
+            if note:
+                say(note, sys.stderr)
+            yield record
+    finally:
+        closed.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def cut_photo(
+    matting: HumanMatting, photo: Path, files: dict[str, Path], background: torch.Tensor | str | None,
+    take_turn: Callable[[], AbstractContextManager[None]],
+) -> tuple[dict, str | None]:  # fmt: skip
+    """Cut the people out of one photograph, in turn with others; write the files; return what became of it, and a note or None."""
+    start, note = time.perf_counter(), None
     record = dict.fromkeys(RECORD) | {"photo": str(photo), "status": "failed"}
     try:
         if os.path.isdir(photo):
             find_images(photo)
-        matte = matting(read_image(photo))
+        image, asked = read_image(photo), time.perf_counter()
+        with take_turn():
+            start += time.perf_counter() - asked  # while it waits, the time is another photograph's
+            matte = matting(image)
         files["cutout"].parent.mkdir(parents=True, exist_ok=True)
         for name, file in files.items():
             write_image(file, render(name, matte, background))
@@ -223,8 +268,8 @@ def cut_photo(matting: HumanMatting, photo: Path, files: dict[str, Path], backgr
         record |= {"output": str(files["cutout"]), "status": "done"}
         record |= {name: getattr(matte.report, name) for name in ("device", "precision", "refined_fraction")}
         if matte.alpha.max() < 0.5:
-            say(f"note: {photo}: nobody found, the cut-out is empty", sys.stderr)
-    return record | {"seconds": round(time.perf_counter() - start, 3)}
+            note = f"note: {photo}: nobody found, the cut-out is empty"
+    return record | {"seconds": round(time.perf_counter() - start, 3)}, note
 
 
 def render(name: str, matte: Matte, background: torch.Tensor | str | None) -> torch.Tensor:

@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +28,7 @@ from shm.segmentation import PRESETS
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ("background", "person", "unknown")
+PATIENCE = 60.0  # seconds until what never comes is a failure
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +312,135 @@ def test_interrupting_ends_quietly(folder, cutout, capsys, monkeypatch) -> None:
     monkeypatch.setattr(cli, "write_image", interrupt)
     assert cutout("a.jpg", "-o", "out") == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[object, str, Callable], None]:
+    """Let a function call another first, with the same positional arguments."""
+
+    def watch(owner: object, name: str, first: Callable[..., None]) -> None:
+        function = getattr(owner, name)
+
+        def watched(*arguments: object, **options: object) -> object:
+            first(*arguments)
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    return watch
+
+
+def test_one_photograph_stays_in_the_first_thread(folder, cutout, watch) -> None:
+    paint("a.png")
+    threads = []
+    watch(cli.HumanMatting, "__call__", lambda *_: threads.append(threading.current_thread()))
+    assert cutout("a.png", "-o", "out") == 0
+    assert threads == [threading.main_thread()]
+
+
+def test_a_photograph_is_read_or_written_while_the_networks_work_on_another(folder, cutout, watch) -> None:
+    for name in ("in/a.png", "in/b.png", "in/c.png", "in/d.png"):
+        paint(name)
+    reads, calls, writes = [], [], []
+    second_read, second_call, crowd, busy = (*(threading.Event() for _ in range(3)), threading.Lock())
+
+    def on_read(path: Path) -> None:
+        reads.append(path)
+        if len(reads) >= 2:
+            second_read.set()
+        if len(reads) >= 3 and not writes:
+            crowd.set()  # three photographs in memory
+
+    def on_call(*_: object) -> None:
+        calls.append(None)
+        if len(calls) == 2:
+            second_call.set()
+        if not busy.acquire(blocking=False):
+            crowd.set()  # two in the networks
+            return
+        if len(calls) == 1:
+            assert second_read.wait(PATIENCE)
+            assert not crowd.wait(0.2)
+        busy.release()
+
+    def on_write(*_: object) -> None:
+        writes.append(None)
+        assert len(writes) > 1 or second_call.wait(PATIENCE)
+
+    watch(cli, "read_image", on_read)
+    watch(cli.HumanMatting, "__call__", on_call)
+    watch(cli, "write_image", on_write)
+    assert cutout("in", "-o", "out") == 0
+    assert len(list_files("out")) == 4 and not crowd.is_set()
+
+
+def test_photographs_are_reported_in_order_and_as_soon_as_that_allows(folder, cutout, watch, capsys) -> None:
+    photos = ["a.png", "b.png", "gone.png", "d.png"]
+    for name in ("a.png", "b.png", "d.png"):
+        paint(name)
+    last_begun, first_told = threading.Event(), threading.Event()
+
+    def on_read(path: Path) -> None:
+        if path.name == "a.png":
+            assert last_begun.wait(PATIENCE)
+        if path.name == "d.png":
+            last_begun.set()
+            assert first_told.wait(PATIENCE)
+
+    watch(cli, "read_image", on_read)
+    watch(cli, "say", lambda text, _: first_told.set() if text.startswith('{"photo": "a.png"') else None)
+    assert cutout(*photos, "-o", "out", "--json", sees="background") == 1
+    out, err = capsys.readouterr()
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [record["photo"] for record in records] == photos
+    assert [record["status"] for record in records] == ["done", "done", "failed", "done"]
+    starts = "note: a.png|[1/4] a.png|note: b.png|[2/4] b.png|error: gone.png|note: d.png|[4/4] d.png".split("|")
+    assert [line[: len(start)] for line, start in zip(err.splitlines(), starts, strict=True)] == starts
+
+
+def test_a_folder_gives_the_same_files_as_each_photograph_alone(folder, cutout) -> None:
+    for number in range(4):
+        paint(f"in/{number}.png", 90 + 7 * number, 50)
+        assert cutout(f"in/{number}.png", "-o", "alone", "--alpha", "--background", "blur", sees="unknown") == 0
+    assert cutout("in", "-o", "together", "--alpha", "--background", "blur", sees="unknown") == 0
+    assert len(list_files("alone")) == 8 and list_files("alone") == list_files("together")
+    for name in list_files("alone"):
+        assert Path("alone", name).read_bytes() == Path("together", name).read_bytes()
+
+
+@pytest.mark.parametrize("code, complaint", [(130, "interrupted\n"), (1, "")])
+def test_stopping_leaves_the_other_photographs(folder, cutout, watch, monkeypatch, capsys, code, complaint) -> None:
+    for name in ("in/a.png", "in/b.png", "in/c.png", "in/d.png"):
+        paint(name)
+    first_call, second_call, stopped = (threading.Event() for _ in range(3))
+    calls = []
+
+    def on_call(*_: object) -> None:
+        calls.append(None)
+        if len(calls) > 1:
+            second_call.set()
+            assert stopped.wait(PATIENCE)
+        first_call.set()
+
+    def on_say(text: str, _: object) -> None:
+        if text.startswith("{"):  # the first record, which is printed while the networks work on another photograph
+            assert second_call.wait(PATIENCE)
+            if code == 130:
+                raise KeyboardInterrupt
+        assert text != "interrupted" or stopped.is_set()
+
+    watch(cli, "read_image", lambda path: path.name == "a.png" or first_call.wait(PATIENCE))
+    watch(cli.HumanMatting, "__call__", on_call)
+    watch(cli, "say", on_say)
+    monkeypatch.setattr(cli, "ThreadPoolExecutor", type("Pool", (cli.ThreadPoolExecutor,), {}))  # transformers has pools as well
+    watch(cli.ThreadPoolExecutor, "shutdown", lambda _: stopped.set())
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        assert cutout("in", "-o", "out", "--json") == code
+    assert capsys.readouterr().err == complaint
+    assert len(calls) == 2 and list_files("out") == ["a.png"]
 
 
 def test_a_reader_that_went_away_ends_quietly(monkeypatch, capsys) -> None:
