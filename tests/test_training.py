@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -462,15 +463,15 @@ def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, segmen
     for name, weight in taught.named_parameters():
         if not name.startswith("presence"):
             torch.testing.assert_close(weight, dict(before.named_parameters())[name], rtol=1e-3, atol=1e-3)
-    pictures, there = presence.list_pictures(data, seed=3)
+    cpu = torch.device("cpu")
+    pictures, there = presence.list_pictures(data, seed=3, find_person=partial(presence.find_person, before, side=SIDE, device=cpu))
     people = int(there.sum())
-    assert 4 <= people <= 7 and there.tolist() == [1.0] * people + [0.0] * 6
+    assert 4 <= people <= 8 and there.tolist() == [1.0] * people + [0.0] * 6
     for shown in (*data.somebody, *(picture for picture, _ in data.photographs)):
         assert any(torch.equal(shown, image) for image in pictures[:people])
     for number, background in enumerate(data.backgrounds):
         whole, part = pictures[people + 2 * number : people + 2 * number + 2]
         assert torch.equal(whole, background) and part.shape != background.shape
-    cpu = torch.device("cpu")
     views = presence.view_pictures(taught, pictures, side=SIDE, device=cpu, precision=torch.float32)
     with torch.no_grad():
         assert [taught.presence(view.float()).item() > 0 for view in views] == there.bool().tolist()
@@ -478,6 +479,31 @@ def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, segmen
     for lonely in (replace(data, backgrounds=[]), replace(data, photographs=[], somebody=[])):
         with pytest.raises(FileNotFoundError, match="expected people in labelled/ or somebody/, and pictures without any"):
             train.train_presence(config, tmp_path, lonely)
+
+
+def test_somebody_without_a_label_is_seen_in_part_where_enough_of_them_is_found(data):
+    image = data.somebody[0].clone()
+    left = torch.zeros(image.shape[-2:])
+    left[:, :45] = 1.0
+
+    def list_people(find_person):
+        only = replace(data, photographs=[], backgrounds=[], somebody=[image])
+        return presence.list_pictures(only, seed=1, find_person=find_person)[0]
+
+    assert [picture.shape for picture in list_people(lambda picture: 0 * left)] == [image.shape]
+    image[:, :, :45] = torch.tensor([255, 0, 255], dtype=torch.uint8).view(3, 1, 1)
+    whole, part = list_people(lambda picture: left)
+    assert torch.equal(whole, image) and part.shape != image.shape
+    assert (part == torch.tensor([255, 0, 255]).view(3, 1, 1)).all(dim=0).float().mean() >= presence.CLAIMED
+
+
+def test_a_person_is_found_whatever_the_presence_says(segmenter_folder):
+    network, picture = networks.open_segmenter(str(segmenter_folder)).eval(), torch.randint(0, 255, (3, 50, 70), dtype=torch.uint8)
+    found = presence.find_person(network, picture, side=SIDE, device=torch.device("cpu"))
+    assert found.shape == (50, 70) and 0 <= found.min() < found.max() <= 1
+    with torch.no_grad():
+        network.presence.logit.bias.fill_(-9.0)
+        assert torch.equal(presence.find_person(network, picture, side=SIDE, device=torch.device("cpu")), found)
 
 
 def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):

@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from shm.filters import fit_size, resize
-from shm.segmentation import Segmenter
+from shm.segmentation import PRESETS, Segmenter
 from shm.training.dataset import TrainingSet, certain_person
 
 LEAST = 0.005
 """Share of a labelled photograph that a person fills at least, for somebody to be there."""
 
-ENOUGH, SMALLEST = 0.1, 0.35
-"""Share of a part that a person fills at least, and how long a part is at least, relative to the picture."""
+ENOUGH, CLAIMED, SMALLEST = 0.1, 0.3, 0.35
+"""Share of a part that a person fills at least by a label, and by what a network says, and how long a part is at least, relative to
+the picture."""
+
+TRIES = 8
+"""Parts that are drawn of a picture of somebody at most, until enough of them is left in one."""
 
 SCALES = (0.8, 1.0)
 """Sizes at which pictures are seen, in turn, relative to the side that is asked for."""
 
 
-def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+def list_pictures(
+    data: TrainingSet, *, seed: int, find_person: Callable[[torch.Tensor], torch.Tensor]
+) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each.
 
     What fills the frame is what is taken for a person: so each of those of nobody comes whole and in part, and so does each person
-    of whom a label says that enough is left.
+    of whom enough is left.
+
+    Args:
+        data: where from.
+        seed: of the parts.
+        find_person: photograph to the probability (H, W) of a person in each pixel, for those that have no label.
     """
     rng = np.random.default_rng(seed)
-    people, nobody = list(data.somebody), []
-    for image, label in data.photographs:
-        person = certain_person(label)
+    people, nobody = [], []
+    labelled = [(image, certain_person(label)) for image, label in data.photographs]
+    for image, person in labelled:
         if person.mean() >= LEAST:
-            part = cut_part(rng, image)
-            people += [image] if person[part].mean() < ENOUGH else [image, image[:, *part]]
+            people += [image, *cut_person(rng, image, person, ENOUGH, tries=1)]
+    for image in data.somebody:
+        people += [image, *cut_person(rng, image, find_person(image), CLAIMED, tries=TRIES)]
     for image in data.backgrounds:
         nobody += [image, image[:, *cut_part(rng, image)]]
     return people + nobody, (torch.arange(len(people) + len(nobody)) < len(people)).float()
+
+
+def cut_person(
+    rng: np.random.Generator, image: torch.Tensor, person: torch.Tensor, enough: float, *, tries: int
+) -> list[torch.Tensor]:
+    """Return a part of an image (3, H, W) of which a person, by probabilities (H, W), fills enough; or none that was found."""
+    for _ in range(tries):
+        part = cut_part(rng, image)
+        if person[part].mean() >= enough:
+            return [image[:, *part]]
+    return []
 
 
 def cut_part(rng: np.random.Generator, image: torch.Tensor) -> tuple[slice, slice]:
@@ -44,6 +69,15 @@ def cut_part(rng: np.random.Generator, image: torch.Tensor) -> tuple[slice, slic
     lengths = [max(1, round(length * rng.uniform(SMALLEST, 1.0))) for length in image.shape[-2:]]
     starts = [int(rng.integers(whole - length + 1)) for whole, length in zip(image.shape[-2:], lengths)]
     return tuple(slice(start, start + length) for start, length in zip(starts, lengths))
+
+
+@torch.no_grad()
+def find_person(network: nn.Module, picture: torch.Tensor, *, side: int, device: torch.device) -> torch.Tensor:
+    """Return the probability (H, W) of a person in each pixel of a picture (3, H, W), whatever the network's presence says."""
+    size = fit_size(*picture.shape[-2:], side, Segmenter.MULTIPLE)
+    deep = network.see(resize(picture[None].to(device).float() / 255, size) * 2 - 1)
+    classes = (PRESETS["embedded"].sharpness * network.classifier(network.semantic(deep))).softmax(dim=1)
+    return resize(classes[:, 1:2], picture.shape[-2:])[0, 0].cpu()
 
 
 @torch.no_grad()
