@@ -16,6 +16,7 @@ from PIL import Image
 
 import shm
 from benchmarks import ablations, breakdown, peers, quality, speed
+from shm.filters import resize_image
 from shm.image_io import read_alpha, write_image
 from shm.matte import Report
 
@@ -292,15 +293,26 @@ def test_the_mean_alpha_of_pictures_without_people_is_measured_photo_by_photo(tm
 
 
 def test_every_change_changes_alpha() -> None:
-    head = shm.read_image(Path(__file__).parent / "pictures" / "long_hair.png")[..., 128:384, :]
-    image, alphas = head.repeat(1, 1, 1, 2), {}  # wide enough for every size that a network may see
+    astronaut = shm.read_image(Path(__file__).parent.parent / "examples" / "astronaut.jpg")[..., :320, :]
+    image, alphas = resize_image(astronaut, (640, 1024)), {}  # wide enough for every size that a network may see
     for name, change in ablations.CHANGES.items():
         matting = shm.load(device="cpu", precision="float32")
         change(matting)
         alphas[name] = matting(image).alpha
     shipped = alphas.pop("as shipped")
     assert torch.equal(shipped, shm.load(device="cpu", precision="float32")(image).alpha)
+    alone = alphas.pop("segmenter without its presence")  # which is sure that somebody is there
+    torch.testing.assert_close(alone, shipped, atol=1e-3, rtol=0)
     assert all(not torch.equal(alpha, shipped) for alpha in alphas.values())
+
+
+def test_without_its_presence_a_segmenter_is_sure_of_somebody_anywhere() -> None:
+    matting, wall = shm.load(device="cpu", precision="float32"), torch.rand(1, 3, 64, 64)
+    said = matting.segmenter.network(wall)
+    ablations.leave_out_presence(matting)
+    alone = matting.segmenter.network(wall)
+    assert said.presence < 1 and alone.presence == 30
+    assert (said.logits - alone.logits)[:, 0].min() > 1
 
 
 def test_ablations_print_a_line_for_each_change(tmp_path, monkeypatch, capsys) -> None:
