@@ -19,11 +19,11 @@ from transformers.utils import ModelOutput
 from shm.layers import HalfNormalized, double
 
 SOMEBODY = 1.0
-"""Presence above which somebody is there, for certain: about as many people are lost as things are taken for people."""
+"""Presence above which somebody is there."""
 
 STRENGTH, STEEPNESS = 20.0, 6.0
 """Slope of background's logit over a presence below that, which has to outweigh pixels that are sure of a person, and how sharply
-it bends into the level above: half a person is of no use to anybody."""
+it bends into the level above: half a person is of no use, and where somebody is there, nothing is to change."""
 
 
 @dataclass
@@ -74,8 +74,8 @@ class Presence(nn.Module):
     """Says by the picture as a whole whether anybody is there; a new one says yes.
 
     What fills the frame, such as fruit or an animal seen close up, may look like skin and hair at every place and yet not be a
-    person as a whole. So it looks for signs of a person and of anything else, each wherever it may be, and weighs how strong each is
-    at its strongest and on average.
+    person as a whole. So it looks for signs of a person and of anything else, wherever they are, and weighs how strong each is at its
+    strongest and on average.
 
     Args:
         deep: channels of the deepest features.

@@ -40,7 +40,7 @@ Example = tuple[torch.Tensor, torch.Tensor]
 """Image (1, 3, h, w) and soft trimap (1, 3, h, w), both uint8."""
 
 
-def narrow_head(source: str, segmenter: str, pictures: Path, folder: Path, *, count: int = 400, steps: int = 320) -> None:
+def narrow_head(source: str, segmenter: str, pictures: Path, folder: Path, *, count: int = 400, steps: int = 240) -> None:
     """Write folder/head, a head with `MattingConfig.rank` that says nearly what another says, which has none.
 
     Args:

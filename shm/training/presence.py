@@ -17,11 +17,11 @@ LEAST = 0.005
 """Share of a labelled photograph that a person fills at least, for somebody to be there."""
 
 ENOUGH, CLAIMED, SMALLEST = 0.1, 0.3, 0.35
-"""Share of a part that a person fills at least by a label, and by what a network says, and how long a part is at least, relative to
+"""Share of a part that a person fills at least, by a label and by what a network says; and how long a part is at least, relative to
 the picture."""
 
 TRIES = 8
-"""Parts that are drawn of a picture of somebody at most, until enough of them is left in one."""
+"""Parts of a picture that are drawn at most until enough of the person is left in one."""
 
 SCALES = (0.8, 1.0)
 """Sizes at which pictures are seen, in turn, relative to the side that is asked for."""
@@ -42,22 +42,20 @@ def list_pictures(
     """
     rng = np.random.default_rng(seed)
     people, nobody = [], []
-    labelled = [(image, certain_person(label)) for image, label in data.photographs]
-    for image, person in labelled:
+    for image, label in data.photographs:
+        person = certain_person(label)
         if person.mean() >= LEAST:
-            people += [image, *cut_person(rng, image, person, ENOUGH, tries=1)]
+            people += [image, *cut_person(rng, image, person, ENOUGH)]
     for image in data.somebody:
-        people += [image, *cut_person(rng, image, find_person(image), CLAIMED, tries=TRIES)]
+        people += [image, *cut_person(rng, image, find_person(image), CLAIMED)]
     for image in data.backgrounds:
         nobody += [image, image[:, *cut_part(rng, image)]]
     return people + nobody, (torch.arange(len(people) + len(nobody)) < len(people)).float()
 
 
-def cut_person(
-    rng: np.random.Generator, image: torch.Tensor, person: torch.Tensor, enough: float, *, tries: int
-) -> list[torch.Tensor]:
-    """Return a part of an image (3, H, W) of which a person, by probabilities (H, W), fills enough; or none that was found."""
-    for _ in range(tries):
+def cut_person(rng: np.random.Generator, image: torch.Tensor, person: torch.Tensor, enough: float) -> list[torch.Tensor]:
+    """Return a part of an image (3, H, W) in which the mean probability of a person (H, W) is enough, or none if none is found."""
+    for _ in range(TRIES):
         part = cut_part(rng, image)
         if person[part].mean() >= enough:
             return [image[:, *part]]
