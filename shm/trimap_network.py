@@ -74,8 +74,8 @@ class Presence(nn.Module):
     """Says by the picture as a whole whether anybody is there; a new one says yes.
 
     What fills the frame, such as fruit or an animal seen close up, may look like skin and hair at every place and yet not be a
-    person as a whole. So it looks for signs of a person and of anything else, wherever they are, and weighs how strong each is at its
-    strongest and on average.
+    person as a whole. So it looks for signs of a person and of anything else, wherever they are, and weighs how strong each is at
+    its strongest and on average.
 
     Args:
         deep: channels of the deepest features.
