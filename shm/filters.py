@@ -147,6 +147,29 @@ def find_band(alpha: torch.Tensor, reach: int, *, certain: float = 0.01) -> torc
     return (dilate(alpha, reach) > certain) & (erode(alpha, reach) < 1 - certain)
 
 
+def find_part(mask: torch.Tensor, *, margin: int, multiple: int) -> tuple[slice, slice] | None:
+    """Return the rows and columns around all of a mask, or None where it is empty.
+
+    Args:
+        mask: (..., H, W) bool.
+        margin: pixels around it that belong to the part too, as far as there are any.
+        multiple: both lengths are multiples of it, or all that there is.
+
+    >>> find_part(torch.tensor([[False, False, True, True, False]]), margin=0, multiple=3)
+    (slice(0, 1, None), slice(1, 4, None))
+    """
+    part = []
+    for dim, full in ((-1, mask.shape[-2]), (-2, mask.shape[-1])):
+        inside = mask.any(dim).reshape(-1, full).any(0).nonzero().flatten().tolist()
+        if not inside:
+            return None
+        start, stop = max(0, inside[0] - margin), min(full, inside[-1] + 1 + margin)
+        length = min(full, math.ceil((stop - start) / multiple) * multiple)
+        start = min(max(0, start - (length - stop + start) // 2), full - length)
+        part.append(slice(start, start + length))
+    return tuple(part)
+
+
 def fit_size(height: int, width: int, side: int, multiple: int) -> tuple[int, int]:
     """Return the working size of a photograph: about as many pixels as a square of `side` has, both sides a multiple.
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from shm.filters import limit_size, resize, resize_image
+from shm.filters import find_part, limit_size, resize, resize_image
 from shm.foreground import estimate_foreground
 from shm.matte import DEPTHS, Matte, Report, check, to_depth
 from shm.matting import MattingHead, fuse
@@ -17,6 +17,10 @@ from shm.segmentation import MODELS, Segmenter, SegmenterPreset
 from shm.trimap import soft_trimap
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+UNKNOWN, MARGIN, MULTIPLE = 0.05, 32, 32
+"""How unknown a pixel is at least for the head to look at it; how far around such pixels it looks, and of what the sides of the
+part that it sees are multiples, so that few shapes occur."""
 
 
 def load(
@@ -164,6 +168,9 @@ class HumanMatting:
     def predict_alpha(self, detail: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
         """Return alpha before the photograph's own pixels refine it: the head's, fused with the trimap.
 
+        The head sees the part of the photograph in which something is unknown. Elsewhere the trimap's foreground stands for what
+        it would say.
+
         Args:
             detail: (1, 3, h, w) float32 in [0, 1], the photograph at its detail size, on the device.
             probabilities: (1, 3, h', w') soft trimap, at any size.
@@ -172,7 +179,12 @@ class HumanMatting:
             (1, 1, h, w) float32 in [0, 1].
         """
         probabilities = resize(probabilities, tuple(detail.shape[-2:]))
-        return fuse(probabilities, self.head(detail, probabilities))
+        _, alpha_r, unknown = probabilities.split(1, dim=1)
+        part = find_part(unknown > UNKNOWN, margin=MARGIN, multiple=MULTIPLE)
+        if part:
+            alpha_r = alpha_r.clone()
+            alpha_r[..., *part] = self.head(detail[..., *part], probabilities[..., *part])
+        return fuse(probabilities, alpha_r)
 
     def detail_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (h, w), the size at which the head sees a photograph: its own, or the head's side at most."""

@@ -11,8 +11,9 @@ from shm.filters import (
     box_mean,
     dilate,
     enlarge_part,
-    find_band,
     erode,
+    find_band,
+    find_part,
     fit_size,
     gaussian_blur,
     guided_fit,
@@ -122,6 +123,22 @@ def test_the_band_reaches_beyond_soft_pixels_and_edges() -> None:
     alpha = torch.tensor([[[[0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0]]]])
     assert find_band(alpha, 1).flatten().tolist() == [False, False, True, True, True, False, False]
     assert not find_band(torch.full((1, 1, 4, 4), 0.995), 1).any()
+
+
+@pytest.mark.parametrize("marked", [(0, 0, 0, 0), (36, 52, 36, 52), (3, 9, 30, 31), (0, 0, 36, 52)])
+def test_a_part_holds_all_of_a_mask_its_margin_and_few_shapes(marked) -> None:
+    top, left, bottom, right = marked
+    mask = torch.zeros(1, 1, 37, 53, dtype=torch.bool)
+    mask[..., top, left] = mask[..., bottom, right] = True
+    rows, columns = find_part(mask, margin=4, multiple=8)
+    for part, first, last, full in ((rows, top, bottom, 37), (columns, left, right, 53)):
+        assert 0 <= part.start <= max(0, first - 4) and min(full, last + 5) <= part.stop <= full
+        length = part.stop - part.start
+        assert length == full or (length % 8 == 0 and length - 8 < last + 1 - first + 8)
+
+
+def test_an_empty_mask_has_no_part() -> None:
+    assert find_part(torch.zeros(1, 1, 5, 7, dtype=torch.bool), margin=4, multiple=8) is None
 
 
 def test_guided_fit_recover_a_linear_target() -> None:

@@ -101,6 +101,26 @@ def test_alpha_is_the_fusion_of_the_two_networks_refined(matting, folders) -> No
     assert matte.alpha.std() > 0.001 and matte.report.refined_fraction == pytest.approx(fraction, abs=1e-3)
 
 
+@pytest.mark.parametrize("doubtful", [True, False])
+def test_the_head_sees_what_is_unknown_and_its_surroundings(folders, monkeypatch, doubtful) -> None:
+    matting = load(folders[0], head=folders[1], device="cpu", precision="float32")
+    detail, trimap = photograph(300, 400) / 255, torch.tensor([0.02, 0.95, 0.03]).view(1, 3, 1, 1).repeat(1, 1, 300, 400)
+    if doubtful:
+        trimap[..., 100:105, 200:203] = torch.tensor([0.25, 0.25, 0.5]).view(1, 3, 1, 1)
+    seen, look = [], matting.head.forward
+    monkeypatch.setattr(matting.head, "forward", lambda *parts: seen.append(parts) or look(*parts))
+    alpha = matting.predict_alpha(detail, trimap)
+    expected = torch.full_like(alpha, 0.95 + 0.03 * 0.95)
+    if doubtful:
+        rows, columns = slice(55, 151), slice(154, 250)
+        part = detail[..., rows, columns], trimap[..., rows, columns]
+        assert len(seen) == 1 and all(map(torch.equal, seen[0], part))
+        with torch.no_grad():
+            expected[..., rows, columns] = fuse(part[1], look(*part))
+    assert len(seen) == doubtful
+    torch.testing.assert_close(alpha, expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
 def test_the_result_keeps_the_depth_of_the_photograph(matting, dtype) -> None:
     image = photograph(60, 90, dtype)
