@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from shm.filters import enlarge_part, find_band, guided_fit, resize_image, split_rows, split_tiles
+from shm.filters import enlarge_part, find_band, find_part, guided_fit, resize_image, split_rows, split_tiles
 from shm.matte import check
 
 
@@ -51,8 +51,12 @@ def refine_alpha(
         return alpha, 1.0
     detail = resize_image(image, tuple(alpha.shape[-2:])) if detail is None else detail
     band = find_band(alpha, 1)
-    slope, _ = guided_fit(detail, radius, epsilon)(alpha)
-    fields = torch.cat([band.float(), slope, alpha - (slope * detail).sum(1, keepdim=True)], dim=1)
+    fields = torch.cat([band, *4 * [torch.zeros_like(band)]], dim=1).float()
+    part = find_part(band, margin=2 * radius + 1, multiple=1)  # the fit averages twice, and enlarging reaches one pixel further
+    if part:
+        near, cover = detail[..., *part], alpha[..., *part]
+        slope, _ = guided_fit(near, radius, epsilon)(cover)
+        fields[:, 1:, *part] = torch.cat([slope, cover - (slope * near).sum(1, keepdim=True)], dim=1)
     full, refined = alpha.new_empty(1, 1, *size), 0
     for rows in split_rows(*size):
         full[..., rows, :] = enlarge_part(alpha, size, rows)

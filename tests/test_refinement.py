@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from shm import refinement
 from shm.compositing import composite
-from shm.filters import dilate, gaussian_blur, guided_fit, resize
+from shm.filters import dilate, find_band, gaussian_blur, guided_fit, resize
 from shm.matte import to_depth
 from shm.metrics import grad, mse
 from shm.refinement import refine_alpha
@@ -65,6 +66,20 @@ def test_a_blurred_working_alpha_is_no_obstacle(scene) -> None:
     refined, _ = refine_alpha(image, blurred)
     enlarged = resize(blurred, true.shape[-2:])
     assert mse(refined, true) < 0.5 * mse(enlarged, true) and grad(refined, true) < 0.6 * grad(enlarged, true)
+
+
+def test_what_is_fitted_around_the_band_alone_is_what_would_be_fitted_everywhere(scene, monkeypatch) -> None:
+    image, _, small = scene
+    small = torch.nn.functional.pad(small, (40, 70, 30, 20), mode="replicate")
+    small[..., :30, :], small[..., 30 + SIDE :, :] = 0, 0
+    image = torch.nn.functional.pad(image, [SCALE * length for length in (40, 70, 30, 20)], mode="reflect")
+    found, share = refine_alpha(image, small)
+    rows, columns = refinement.find_part(find_band(small, 1), margin=5, multiple=1)
+    assert rows.stop - rows.start < 0.9 * small.shape[-2] and columns.stop - columns.start < 0.9 * small.shape[-1]
+    monkeypatch.setattr(refinement, "find_part", lambda mask, **shape: (slice(None), slice(None)))
+    expected, expected_share = refine_alpha(image, small)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    assert share == expected_share
 
 
 def test_nothing_happens_at_the_same_size() -> None:
