@@ -18,12 +18,9 @@ from transformers.utils import ModelOutput
 
 from shm.layers import HalfNormalized, double
 
-SOMEBODY = 1.0
-"""Presence above which somebody is there."""
-
 STRENGTH, STEEPNESS = 20.0, 6.0
-"""Slope of background's logit over a presence below that, which has to outweigh pixels that are sure of a person, and how sharply
-it bends into the level above: half a person is of no use, and where somebody is there, nothing is to change."""
+"""Slope of background's logit over a presence below 0, which has to outweigh pixels that are sure of a person, and how sharply it
+bends into the level above: half a person is of no use, and where somebody is there, nothing is to change."""
 
 
 @dataclass
@@ -44,11 +41,13 @@ class TrimapNetworkConfig(MobileNetV2Config):
 
     Attributes:
         rank: channels to which the backbone's deepest features are brought before anything looks around in them.
+        members: of the presence.
         sixteenth_channels, eighth_channels: feature channels at these sizes of the input.
     """
 
     model_type = "shm_trimap_network"
     rank: int = 128
+    members: int = 8
     sixteenth_channels: int = 96
     eighth_channels: int = 32
 
@@ -75,28 +74,36 @@ class Presence(nn.Module):
 
     What fills the frame, such as fruit or an animal seen close up, may look like skin and hair at every place and yet not be a
     person as a whole. So it looks for signs of a person and of anything else, wherever they are, and weighs how strong each is at
-    its strongest and on average.
+    its strongest and on average. Several members do so apart: where one is far off, the others seldom are.
 
     Args:
         deep: channels of the deepest features.
-        channels: of its own.
+        channels: of each member.
+        members: how many; the mean of what they say counts.
     """
 
-    def __init__(self, deep: int, *, channels: int) -> None:
+    def __init__(self, deep: int, *, channels: int, members: int) -> None:
         super().__init__()
+        signs = members * channels
         self.signs = nn.Sequential(
-            nn.Conv2d(deep, 2 * channels, 1), nn.ReLU(), nn.Conv2d(2 * channels, channels, 3, padding=1), nn.ReLU()
+            nn.Conv2d(deep, 2 * signs, 1), nn.ReLU(), nn.Conv2d(2 * signs, signs, 3, padding=1, groups=members), nn.ReLU()
         )
-        self.hidden = nn.Linear(2 * channels, channels)
-        self.logit = nn.Linear(channels, 1)
-        nn.init.zeros_(self.logit.weight)
-        nn.init.constant_(self.logit.bias, 3.0)
+        self.judges = nn.ModuleList(
+            nn.Sequential(nn.Linear(2 * channels, channels), nn.ReLU(), nn.Linear(channels, 1)) for _ in range(members)
+        )
+        for judge in self.judges:
+            nn.init.zeros_(judge[-1].weight)
+            nn.init.constant_(judge[-1].bias, 3.0)
+
+    def judge(self, deep: torch.Tensor) -> torch.Tensor:
+        """Return (B, M), for each member the logit of somebody being there, for features (B, C, h, w)."""
+        signs = self.signs(deep)
+        weighed = torch.stack([signs.amax(dim=(2, 3)), signs.mean(dim=(2, 3))], dim=2).flatten(1)
+        return torch.cat([judge(own) for judge, own in zip(self.judges, weighed.chunk(len(self.judges), dim=1))], dim=1)
 
     def forward(self, deep: torch.Tensor) -> torch.Tensor:
         """Return (B, 1, 1, 1), the logit of somebody being there, for features (B, C, h, w)."""
-        signs = self.signs(deep)
-        weighed = torch.cat([signs.amax(dim=(2, 3)), signs.mean(dim=(2, 3))], dim=1)
-        return self.logit(functional.relu(self.hidden(weighed))).view(-1, 1, 1, 1)
+        return self.judge(deep).mean(dim=1).view(-1, 1, 1, 1)
 
 
 class TrimapNetwork(MobileNetV2PreTrainedModel):
@@ -124,7 +131,7 @@ class TrimapNetwork(MobileNetV2PreTrainedModel):
 
     def add_presence(self) -> None:
         """Put a new presence in the place of the one there is."""
-        self.presence = Presence(self.config.rank, channels=self.config.eighth_channels)
+        self.presence = Presence(self.config.rank, channels=self.config.eighth_channels, members=self.config.members)
 
     def see(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Return the deepest features (B, rank, h / 32, w / 32) for pixel_values as in `forward`."""
@@ -138,7 +145,7 @@ class TrimapNetwork(MobileNetV2PreTrainedModel):
         deep = self.see(pixel_values)
         logits = self.classifier(self.semantic(deep))
         presence = self.presence(deep.detach())  # what it learns does not change what it sees
-        background = logits[:, :1] + STRENGTH * functional.softplus(SOMEBODY - presence, beta=STEEPNESS)
+        background = logits[:, :1] + STRENGTH * functional.softplus(-presence, beta=STEEPNESS)
         return TrimapOutput(logits=torch.cat([background, logits[:, 1:]], dim=1), presence=presence)
 
 

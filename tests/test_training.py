@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +53,7 @@ def data_folder(tmp_path_factory):
 def segmenter_folder(tmp_path_factory):
     """A tiny T-Net, as a stand-in for the one that training starts from."""
     names = {0: "background", 1: "person", 2: "unknown"}
-    shape = {"depth_multiplier": 0.25, "rank": 8, "eighth_channels": 8}
+    shape = {"depth_multiplier": 0.25, "rank": 8, "members": 2, "eighth_channels": 8}
     config = TrimapNetworkConfig(**shape, id2label=names, label2id={name: index for index, name in names.items()})
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("segmenter")
@@ -430,7 +429,7 @@ def test_end_to_end_alpha_teaches_the_segmenter(make_trainer, segmenter_folder, 
         seen.append(trainer.train_step())
         taught |= {name for name, weight in trainer.network.named_parameters() if weight.grad is not None and weight.grad.any()}
     assert np.mean(seen[-8:]) < 0.9 * np.mean(seen[:8])
-    for part in ("segmenter.semantic.", "segmenter.classifier.", "segmenter.presence.logit.", "head.semantic.", "head.alpha."):
+    for part in ("segmenter.semantic.", "segmenter.classifier.", "segmenter.presence.judges.", "head.semantic.", "head.alpha."):
         assert any(name.startswith(part) for name in taught), part
 
 
@@ -463,8 +462,7 @@ def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, segmen
     for name, weight in taught.named_parameters():
         if not name.startswith("presence"):
             torch.testing.assert_close(weight, dict(before.named_parameters())[name], rtol=1e-3, atol=1e-3)
-    cpu = torch.device("cpu")
-    pictures, there = presence.list_pictures(data, seed=3, find_person=partial(presence.find_person, before, side=SIDE, device=cpu))
+    pictures, there = presence.list_pictures(data, seed=3)
     people = int(there.sum())
     assert 4 <= people <= 8 and there.tolist() == [1.0] * people + [0.0] * 6
     for shown in (*data.somebody, *(picture for picture, _ in data.photographs)):
@@ -472,7 +470,7 @@ def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, segmen
     for number, background in enumerate(data.backgrounds):
         whole, part = pictures[people + 2 * number : people + 2 * number + 2]
         assert torch.equal(whole, background) and part.shape != background.shape
-    views = presence.view_pictures(taught, pictures, side=SIDE, device=cpu, precision=torch.float32)
+    views = presence.view_pictures(taught, pictures, side=SIDE, device=torch.device("cpu"), precision=torch.float32)
     with torch.no_grad():
         assert [taught.presence(view.float()).item() > 0 for view in views] == there.bool().tolist()
     config = train.TrainingConfig("presence", "data", init=str(segmenter_folder))
@@ -481,29 +479,18 @@ def test_a_presence_is_taught_and_nothing_else_changes(data_folder, data, segmen
             train.train_presence(config, tmp_path, lonely)
 
 
-def test_somebody_without_a_label_is_seen_in_part_where_enough_of_them_is_found(data):
-    image = data.somebody[0].clone()
-    left = torch.zeros(image.shape[-2:])
-    left[:, :45] = 1.0
-
-    def list_people(find_person):
-        only = replace(data, photographs=[], backgrounds=[], somebody=[image])
-        return presence.list_pictures(only, seed=1, find_person=find_person)[0]
-
-    assert [picture.shape for picture in list_people(lambda picture: 0 * left)] == [image.shape]
-    image[:, :, :45] = torch.tensor([255, 0, 255], dtype=torch.uint8).view(3, 1, 1)
-    whole, part = list_people(lambda picture: left)
-    assert torch.equal(whole, image) and part.shape != image.shape
-    assert (part == torch.tensor([255, 0, 255]).view(3, 1, 1)).all(dim=0).float().mean() >= presence.CLAIMED
-
-
-def test_a_person_is_found_whatever_the_presence_says(segmenter_folder):
-    network, picture = networks.open_segmenter(str(segmenter_folder)).eval(), torch.randint(0, 255, (3, 50, 70), dtype=torch.uint8)
-    found = presence.find_person(network, picture, side=SIDE, device=torch.device("cpu"))
-    assert found.shape == (50, 70) and 0 <= found.min() < found.max() <= 1
-    with torch.no_grad():
-        network.presence.logit.bias.fill_(-9.0)
-        assert torch.equal(presence.find_person(network, picture, side=SIDE, device=torch.device("cpu")), found)
+def test_a_labelled_person_is_seen_in_part_where_enough_is_left(data):
+    image, label = data.photographs[0]
+    label = torch.zeros_like(label)
+    label[1] = 255
+    alone = replace(data, photographs=[(image, label)], backgrounds=[], somebody=[image])
+    assert len(presence.list_pictures(alone, seed=1)[0]) == 1  # nobody is in what has a label
+    label[0, :, :45] = 255
+    purple = torch.tensor([255, 0, 255], dtype=torch.uint8).view(3, 1, 1)
+    image = torch.where(label[:1] == 255, purple, 0)
+    whole, part, other = presence.list_pictures(replace(alone, photographs=[(image, label)]), seed=1)[0]
+    assert torch.equal(whole, image) and torch.equal(other, alone.somebody[0]) and part.shape != image.shape
+    assert (part == purple).all(dim=0).float().mean() >= presence.ENOUGH
 
 
 def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):

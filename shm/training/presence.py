@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -10,15 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 from shm.filters import fit_size, resize
-from shm.segmentation import PRESETS, Segmenter
+from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet, certain_person
 
 LEAST = 0.005
 """Share of a labelled photograph that a person fills at least, for somebody to be there."""
 
-ENOUGH, CLAIMED, SMALLEST = 0.1, 0.3, 0.35
-"""Share of a part that a person fills at least, by a label and by what a network says; and how long a part is at least, relative to
-the picture."""
+ENOUGH, SMALLEST = 0.1, 0.35
+"""Share of a part that a person fills at least, and how long a part is at least, relative to the picture."""
 
 TRIES = 8
 """Parts of a picture that are drawn at most until enough of the person is left in one."""
@@ -27,37 +26,33 @@ SCALES = (0.8, 1.0)
 """Sizes at which pictures are seen, in turn, relative to the side that is asked for."""
 
 
-def list_pictures(
-    data: TrainingSet, *, seed: int, find_person: Callable[[torch.Tensor], torch.Tensor]
-) -> tuple[list[torch.Tensor], torch.Tensor]:
+def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each.
 
-    What fills the frame is what is taken for a person: so each of those of nobody comes whole and in part, and so does each person
-    of whom enough is left.
+    What fills the frame is what is taken for a person: so each of those of nobody comes whole and in part, and so does each
+    labelled person of whom enough is left. Where in the others somebody is nobody knows: they come whole.
 
     Args:
         data: where from.
         seed: of the parts.
-        find_person: photograph to the probability (H, W) of a person in each pixel, for those that have no label.
     """
     rng = np.random.default_rng(seed)
     people, nobody = [], []
     for image, label in data.photographs:
         person = certain_person(label)
         if person.mean() >= LEAST:
-            people += [image, *cut_person(rng, image, person, ENOUGH)]
-    for image in data.somebody:
-        people += [image, *cut_person(rng, image, find_person(image), CLAIMED)]
+            people += [image, *cut_person(rng, image, person)]
+    people += data.somebody
     for image in data.backgrounds:
         nobody += [image, image[:, *cut_part(rng, image)]]
     return people + nobody, (torch.arange(len(people) + len(nobody)) < len(people)).float()
 
 
-def cut_person(rng: np.random.Generator, image: torch.Tensor, person: torch.Tensor, enough: float) -> list[torch.Tensor]:
-    """Return a part of an image (3, H, W) in which the mean probability of a person (H, W) is enough, or none if none is found."""
+def cut_person(rng: np.random.Generator, image: torch.Tensor, person: torch.Tensor) -> list[torch.Tensor]:
+    """Return a part of an image (3, H, W) in which enough of a person, 1 in (H, W), is left, or none if none is found."""
     for _ in range(TRIES):
         part = cut_part(rng, image)
-        if person[part].mean() >= enough:
+        if person[part].mean() >= ENOUGH:
             return [image[:, *part]]
     return []
 
@@ -67,15 +62,6 @@ def cut_part(rng: np.random.Generator, image: torch.Tensor) -> tuple[slice, slic
     lengths = [max(1, round(length * rng.uniform(SMALLEST, 1.0))) for length in image.shape[-2:]]
     starts = [int(rng.integers(whole - length + 1)) for whole, length in zip(image.shape[-2:], lengths)]
     return tuple(slice(start, start + length) for start, length in zip(starts, lengths))
-
-
-@torch.no_grad()
-def find_person(network: nn.Module, picture: torch.Tensor, *, side: int, device: torch.device) -> torch.Tensor:
-    """Return the probability (H, W) of a person in each pixel of a picture (3, H, W), whatever the network's presence says."""
-    size = fit_size(*picture.shape[-2:], side, Segmenter.MULTIPLE)
-    deep = network.see(resize(picture[None].to(device).float() / 255, size) * 2 - 1)
-    classes = (PRESETS["embedded"].sharpness * network.classifier(network.semantic(deep))).softmax(dim=1)
-    return resize(classes[:, 1:2], picture.shape[-2:])[0, 0].cpu()
 
 
 @torch.no_grad()
@@ -97,7 +83,8 @@ def teach_presence(
 ) -> float:
     """Train a presence on what it sees in pictures, in place, and return the mean loss of the last hundred steps.
 
-    Half of what is drawn shows somebody, however few they are: a person who is lost is worse than a thing that is not.
+    Half of what is drawn shows somebody, however few they are: a person who is lost is worse than a thing that is not. Every member
+    learns by itself. Half of the time what is seen comes mirrored, which is nearly what would be seen in the mirror image.
 
     Args:
         presence: of a `TrimapNetwork`.
@@ -110,10 +97,18 @@ def teach_presence(
     optimizer = torch.optim.AdamW(presence.parameters(), lr=learning_rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     groups = [np.flatnonzero(there.cpu() == value) for value in (1, 0)]
+
+    def shape(number: int) -> tuple[int, ...]:
+        return tuple(views[number].shape)
+
     for _ in range(steps):
-        drawn = np.concatenate([rng.choice(group, (batch + 1) // 2) for group in groups])
-        said = torch.cat([presence(views[number].float()) for number in drawn]).flatten()
-        loss = functional.binary_cross_entropy_with_logits(said, there[drawn].to(said.device))
+        drawn = sorted(np.concatenate([rng.choice(group, (batch + 1) // 2) for group in groups]), key=shape)
+        said = []
+        for _, alike in groupby(drawn, shape):
+            seen = torch.cat([views[number] for number in alike]).float()
+            said.append(presence.judge(seen.flip(-1) if rng.random() < 0.5 else seen))
+        said = torch.cat(said)
+        loss = functional.binary_cross_entropy_with_logits(said, there[drawn, None].to(said).expand_as(said))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(presence.parameters(), 1.0)

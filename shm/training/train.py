@@ -16,7 +16,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -32,7 +31,7 @@ from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch,
 from shm.training.losses import matting_loss, presence_loss, trimap_loss
 from shm.training.mining import repeat_hard
 from shm.training.networks import NEW_PARTS, open_stage, save_stage
-from shm.training.presence import find_person, list_pictures, teach_presence, view_pictures
+from shm.training.presence import list_pictures, teach_presence, view_pictures
 
 VALIDATION = 2**32
 """Batches of this number and after are for validation; training never comes so far."""
@@ -272,8 +271,7 @@ def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> floa
     network = open_stage(config.stage, config.init, "")
     network.add_presence()
     network.to(device=device, memory_format=torch.channels_last).eval()
-    find = partial(find_person, network, side=config.side, device=device)
-    pictures, there = list_pictures(data, seed=config.seed, find_person=find)
+    pictures, there = list_pictures(data, seed=config.seed)
     if not 0 < there.sum() < len(there):
         sentence = "expected people in labelled/ or somebody/, and pictures without any in background/"
         raise FileNotFoundError(f"{config.data}: {sentence}")
