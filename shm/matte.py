@@ -55,7 +55,7 @@ class Report:
         device: where the networks ran, such as "cpu" or "cuda:0".
         precision: number format of the networks: "float32", "bfloat16" or "float16".
         working_size: (h, w) in pixels of the segmentation's input.
-        detail_size: (h, w) in pixels of the matting head's input.
+        detail_size: (h, w) in pixels of the photograph as the matting head sees it, or a part of it.
         refined_fraction: share of the photograph's pixels whose alpha was refined at full size, in [0, 1].
         seconds: wall time of each stage by name, in the order in which they ran.
     """

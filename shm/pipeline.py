@@ -18,9 +18,13 @@ from shm.trimap import soft_trimap
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-UNKNOWN, MARGIN, MULTIPLE = 0.05, 32, 32
-"""How unknown a pixel is at least for the head to look at it; how far around such pixels it looks, and of what the sides of the
-part that it sees are multiples, so that few shapes occur."""
+DOUBTFUL, MARGIN, MULTIPLE = 0.05, 32, 32
+"""How unknown a pixel is for the head to look at it, how far around such pixels it looks, and of what the sides of the part that it
+sees are multiples, so that few shapes occur."""
+
+FILLED, ENLARGED = 0.7, 2.0
+"""How much of the head's side what is unknown is to fill, where the photograph has the pixels, and how many times as large as else
+it sees a photograph for that at most."""
 
 
 def load(
@@ -101,7 +105,6 @@ class HumanMatting:
         """
         home = check_photograph(image).device
         seconds: dict[str, float] = {}
-        detail_size = self.detail_size(*image.shape[-2:])
         working_size = self.segmenter.working_size(*image.shape[-2:])
 
         with self.measure(seconds, "segmentation"):
@@ -109,14 +112,13 @@ class HumanMatting:
             near = image  # a large photograph is read once; nearer to either size it would be blurred twice
             if max(image.shape[-2:]) > 2 * max(working_size):
                 near = resize_image(image, limit_size(*image.shape[-2:], 2 * max(working_size)))
-            detail = resize_image(near, detail_size)
             classes = self.segmenter(resize_image(near, working_size))
             labels = classes.max(dim=1, keepdim=True).indices  # far faster than argmax
             probabilities = soft_trimap(classes, self.segmenter.class_names, self.segmenter.human_labels)
         yield "probabilities", probabilities.to(home)
         yield "labels", labels.to(home)
 
-        return (yield from self._stream_matting(image, detail, probabilities, working_size, home, seconds))
+        return (yield from self._stream_matting(image, near, probabilities, home, seconds))
 
     @torch.no_grad()
     def stream_matting(self, image: torch.Tensor, probabilities: torch.Tensor) -> Generator[tuple[str, torch.Tensor], None, Report]:
@@ -137,16 +139,15 @@ class HumanMatting:
         """
         home = check_photograph(image).device
         probabilities, image = check("probabilities", probabilities, 3).to(self.device), image.to(self.device)
-        detail = resize_image(image, self.detail_size(*image.shape[-2:]))
-        size = tuple(probabilities.shape[-2:])
-        return (yield from self._stream_matting(image, detail, probabilities, size, home, {}))
+        return (yield from self._stream_matting(image, image, probabilities, home, {}))
 
     def _stream_matting(
-        self, image: torch.Tensor, detail: torch.Tensor, probabilities: torch.Tensor, working_size: tuple[int, int],
-        home: torch.device, seconds: dict[str, float],
-    ) -> Generator[tuple[str, torch.Tensor], None, Report]:  # fmt: skip
-        """Yield alpha and foreground, given the image on the device, also at the detail size; seconds go on being noted."""
+        self, image: torch.Tensor, near: torch.Tensor, probabilities: torch.Tensor, home: torch.device, seconds: dict[str, float]
+    ) -> Generator[tuple[str, torch.Tensor], None, Report]:
+        """Yield alpha and foreground, given the image on the device, also somewhat smaller; seconds go on being noted."""
         with self.measure(seconds, "matting"):
+            size = self.detail_size(*image.shape[-2:], probabilities)
+            detail = resize_image(near if max(size) <= self.head.config.side else image, size)
             alpha = self.predict_alpha(detail, probabilities)
         with self.measure(seconds, "refinement"):
             alpha, refined_fraction = refine_alpha(image, alpha, detail=detail)
@@ -158,8 +159,8 @@ class HumanMatting:
         return Report(
             device=str(self.device),
             precision=str(self.precision).removeprefix("torch."),
-            working_size=working_size,
-            detail_size=tuple(detail.shape[-2:]),
+            working_size=tuple(probabilities.shape[-2:]),
+            detail_size=size,
             refined_fraction=refined_fraction,
             seconds=seconds,
         )
@@ -180,15 +181,28 @@ class HumanMatting:
         """
         probabilities = resize(probabilities, tuple(detail.shape[-2:]))
         _, alpha_r, unknown = probabilities.split(1, dim=1)
-        part = find_part(unknown > UNKNOWN, margin=MARGIN, multiple=MULTIPLE)
+        part = find_part(unknown > DOUBTFUL, margin=MARGIN, multiple=MULTIPLE)
         if part:
             alpha_r = alpha_r.clone()
             alpha_r[..., *part] = self.head(detail[..., *part], probabilities[..., *part])
         return fuse(probabilities, alpha_r)
 
-    def detail_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return (h, w), the size at which the head sees a photograph: its own, or the head's side at most."""
-        return limit_size(height, width, self.head.config.side)
+    def detail_size(self, height: int, width: int, probabilities: torch.Tensor) -> tuple[int, int]:
+        """Return (h, w), the size at which the head sees a photograph, or a part of it: its own, or the head's side at most.
+
+        Where all that is unknown lies close together, people are small, and the head's side counts for them.
+
+        Args:
+            height, width: of the photograph, in pixels.
+            probabilities: (1, 3, h', w') soft trimap, at any size.
+        """
+        part = find_part(probabilities[:, 2:] > DOUBTFUL, margin=0, multiple=1)
+        enlarged = 1.0
+        if part:
+            shares = [(side.stop - side.start) / seen for side, seen in zip(part, probabilities.shape[-2:])]
+            extent = max(height * shares[0], width * shares[1])
+            enlarged = min(ENLARGED, max(1.0, FILLED * max(height, width) / extent))
+        return limit_size(height, width, round(enlarged * self.head.config.side))
 
     @contextmanager
     def measure(self, seconds: dict[str, float], stage: str) -> Iterator[None]:

@@ -51,7 +51,8 @@ def refine_alpha(
         return alpha, 1.0
     detail = resize_image(image, tuple(alpha.shape[-2:])) if detail is None else detail
     band = find_band(alpha, 1)
-    fields = torch.cat([band, *4 * [torch.zeros_like(band)]], dim=1).float()
+    fields = alpha.new_zeros(1, 5, *alpha.shape[-2:])
+    fields[:, :1] = band
     part = find_part(band, margin=2 * radius + 1, multiple=1)  # the fit averages twice, and enlarging reaches one pixel further
     if part:
         near, cover = detail[..., *part], alpha[..., *part]

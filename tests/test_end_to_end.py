@@ -14,7 +14,6 @@ from PIL import Image
 import shm
 from shm import metrics
 from shm.image_io import read_alpha
-from shm.matting import fuse
 from shm.trimap import trimap_from_alpha
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +47,7 @@ def test_the_head_sees_strands_where_the_trimap_is_right(matting, name, band_mad
     image, true = draw_scene(name)
     trimap = trimap_from_alpha(true, radius=12)
     with torch.no_grad():
-        pred = fuse(trimap, matting.head(image / 255, trimap))
+        pred = matting.predict_alpha(image / 255, trimap)
     assert metrics.mad(pred, true, metrics.unknown_region(true)) < band_mad
     assert metrics.grad(pred, true) < grad
 

@@ -212,23 +212,43 @@ def test_a_missing_head_is_said(folders, tmp_path) -> None:
     assert error.value.code == "not_found"
 
 
+def doubt(rows: slice = slice(None), columns: slice = slice(None)) -> torch.Tensor:
+    """A soft trimap, unknown in these of 40 rows and 60 columns."""
+    trimap = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).repeat(1, 1, 40, 60)
+    trimap[..., rows, columns] = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
+    return trimap
+
+
 def test_detail_size_never_enlarges(matting) -> None:
-    assert matting.detail_size(40, 60) == (40, 60)
-    assert matting.detail_size(400, 200) == (96, 48)
-    assert matting.detail_size(1, 4000) == (1, 96)
+    assert matting.detail_size(40, 60, doubt()) == (40, 60)
+    assert matting.detail_size(400, 200, doubt()) == (96, 48)
+    assert matting.detail_size(1, 4000, doubt()) == (1, 96)
+    assert matting.detail_size(100, 150, doubt(slice(3), slice(3))) == (100, 150)
 
 
-def test_matting_alone_is_the_end_of_the_stream(matting) -> None:
-    image = photograph(90, 120)
-    matte = matting(image)
-    stages, fields = matting.stream_matting(image, matte.probabilities), {}
-    with pytest.raises(StopIteration) as end:
-        while True:
-            name, tensor = next(stages)
-            fields[name] = tensor
-    assert torch.equal(fields["alpha"], matte.alpha) and torch.equal(fields["foreground"], matte.foreground)
-    assert list(fields) == NAMES[2:] and list(end.value.value.seconds) == STAGES[1:]
-    certain = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 45, 60)
-    assert next(matting.stream_matting(image, certain))[1].min() == 1
-    with pytest.raises(ValueError, match="probabilities: expected shape"):
-        next(matting.stream_matting(image, certain[:, :2]))
+@pytest.mark.parametrize(
+    "rows, columns, side",
+    [
+        (slice(0, 0), slice(None), 96),  # nobody
+        (slice(None), slice(10), 101),  # the whole height, which is two thirds of the longer side
+        (slice(5), slice(0, 42), 96),
+        (slice(5), slice(5, 33), 144),
+        (slice(20, 34), slice(7, 14), 192),
+        (slice(3), slice(3), 192),
+    ],
+)
+def test_small_people_are_seen_larger(matting, rows, columns, side) -> None:
+    height, width = matting.detail_size(400, 600, doubt(rows, columns))
+    assert width == side and height == round(side * 2 / 3)
+
+
+def test_an_enlarged_part_has_the_pixels_of_the_photograph(matting) -> None:
+    image = photograph(200, 300)
+    stages, trimap = matting.stream_matting(image, doubt(slice(3, 13), slice(40, 50))), doubt(slice(3, 13), slice(40, 50))
+    seen, predict = [], matting.predict_alpha
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matting, "predict_alpha", lambda *parts: seen.append(parts) or predict(*parts))
+        names = [name for name, _ in stages]
+    (detail, given), = seen
+    assert names == NAMES[2:] and torch.equal(given, trimap)
+    torch.testing.assert_close(detail, resize(image / 255, (128, 192)), rtol=0, atol=0.01)

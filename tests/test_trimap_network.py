@@ -55,6 +55,7 @@ def test_where_nobody_is_there_the_background_rises_everywhere(network) -> None:
 
 @torch.no_grad()
 def test_presence_is_a_matter_of_the_whole_picture() -> None:
+    torch.manual_seed(0)
     presence, features = Presence(16, channels=8, members=3), torch.zeros(2, 16, 6, 7)
     torch.testing.assert_close(presence(torch.randn(2, 16, 6, 7)), torch.full((2, 1, 1, 1), 3.0))
     waken(presence)
@@ -67,6 +68,7 @@ def test_presence_is_a_matter_of_the_whole_picture() -> None:
 
 @torch.no_grad()
 def test_members_of_a_presence_judge_apart_and_their_mean_counts() -> None:
+    torch.manual_seed(0)
     presence, features = Presence(16, channels=8, members=3), torch.randn(2, 16, 6, 7)
     waken(presence)
     before = presence.judge(features)

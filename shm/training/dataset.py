@@ -256,7 +256,7 @@ def draw_head_batch(
 ) -> dict[str, torch.Tensor]:
     """Draw a batch for the matting head: composites with true alpha, and soft trimaps that are wrong in many ways.
 
-    They are whole pictures, since what a head sees is normalized over all of them. With a segmenter most of the trimaps are its
+    They are whole pictures, as what a head sees is normalized over all of it. With a segmenter most of the trimaps are its
     own, so that the head learns the mistakes that it will meet.
 
     Returns:

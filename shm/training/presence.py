@@ -84,7 +84,7 @@ def teach_presence(
     """Train a presence on what it sees in pictures, in place, and return the mean loss of the last hundred steps.
 
     Half of what is drawn shows somebody, however few they are: a person who is lost is worse than a thing that is not. Every member
-    learns by itself. Half of the time what is seen comes mirrored, which is nearly what would be seen in the mirror image.
+    is judged by itself. Half of the time what is seen comes mirrored, which is nearly what would be seen in the mirror image.
 
     Args:
         presence: of a `TrimapNetwork`.
@@ -97,14 +97,11 @@ def teach_presence(
     optimizer = torch.optim.AdamW(presence.parameters(), lr=learning_rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     groups = [np.flatnonzero(there.cpu() == value) for value in (1, 0)]
-
-    def shape(number: int) -> tuple[int, ...]:
-        return tuple(views[number].shape)
-
+    shapes = [view.shape for view in views]
     for _ in range(steps):
-        drawn = sorted(np.concatenate([rng.choice(group, (batch + 1) // 2) for group in groups]), key=shape)
+        drawn = sorted(np.concatenate([rng.choice(group, (batch + 1) // 2) for group in groups]), key=shapes.__getitem__)
         said = []
-        for _, alike in groupby(drawn, shape):
+        for _, alike in groupby(drawn, shapes.__getitem__):
             seen = torch.cat([views[number] for number in alike]).float()
             said.append(presence.judge(seen.flip(-1) if rng.random() < 0.5 else seen))
         said = torch.cat(said)
