@@ -51,13 +51,7 @@ def refine_alpha(
         return alpha, 1.0
     detail = resize_image(image, tuple(alpha.shape[-2:])) if detail is None else detail
     band = find_band(alpha, 1)
-    fields = alpha.new_zeros(1, 5, *alpha.shape[-2:])
-    fields[:, :1] = band
-    part = find_part(band, margin=2 * radius + 1, multiple=1)  # the fit averages twice, and enlarging reaches one pixel further
-    if part:
-        near, cover = detail[..., *part], alpha[..., *part]
-        slope, _ = guided_fit(near, radius, epsilon)(cover)
-        fields[:, 1:, *part] = torch.cat([slope, cover - (slope * near).sum(1, keepdim=True)], dim=1)
+    fields = _fit(detail, alpha, band, radius, epsilon)
     full, refined = alpha.new_empty(1, 1, *size), 0
     for rows in split_rows(*size):
         full[..., rows, :] = enlarge_part(alpha, size, rows)
@@ -67,3 +61,15 @@ def refine_alpha(
         full[..., rows, columns] = torch.where(inside > 0, led.clamp(0, 1), full[..., rows, columns])
         refined += int((inside > 0).sum())
     return full, refined / full.numel()
+
+
+def _fit(detail: torch.Tensor, alpha: torch.Tensor, band: torch.Tensor, radius: int, epsilon: float) -> torch.Tensor:
+    """Return the band, the slopes and the offset, stacked as (1, 5, h, w); fitted around the band alone."""
+    fields = alpha.new_zeros(1, 5, *alpha.shape[-2:])
+    fields[:, :1] = band
+    part = find_part(band, margin=2 * radius + 1, multiple=1)  # the fit averages twice, and enlarging reaches one pixel further
+    if part:
+        detail, alpha = detail[..., *part], alpha[..., *part]
+        slope, _ = guided_fit(detail, radius, epsilon)(alpha)
+        fields[:, 1:, *part] = torch.cat([slope, alpha - (slope * detail).sum(1, keepdim=True)], dim=1)
+    return fields

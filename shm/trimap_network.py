@@ -47,7 +47,7 @@ class TrimapNetworkConfig(MobileNetV2Config):
 
     model_type = "shm_trimap_network"
     rank: int = 128
-    members: int = 8
+    members: int = 4
     sixteenth_channels: int = 96
     eighth_channels: int = 32
 
