@@ -18,8 +18,11 @@ from transformers.utils import ModelOutput
 
 from shm.layers import HalfNormalized, double
 
+SOMEBODY = 0.5
+"""Presence above which somebody is there."""
+
 STRENGTH, STEEPNESS = 20.0, 6.0
-"""Slope of background's logit over a presence below 0, which has to outweigh pixels that are sure of a person, and how sharply it
+"""Slope of background's logit over a presence below that, which has to outweigh pixels that are sure of a person, and how sharply it
 bends into the level above: half a person is of no use, and where somebody is there, nothing is to change."""
 
 
@@ -145,7 +148,7 @@ class TrimapNetwork(MobileNetV2PreTrainedModel):
         deep = self.see(pixel_values)
         logits = self.classifier(self.semantic(deep))
         presence = self.presence(deep.detach())  # what it learns does not change what it sees
-        background = logits[:, :1] + STRENGTH * functional.softplus(-presence, beta=STEEPNESS)
+        background = logits[:, :1] + STRENGTH * functional.softplus(SOMEBODY - presence, beta=STEEPNESS)
         return TrimapOutput(logits=torch.cat([background, logits[:, 1:]], dim=1), presence=presence)
 
 

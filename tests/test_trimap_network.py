@@ -6,7 +6,7 @@ from torch.nn import functional
 from transformers import AutoModelForSemanticSegmentation
 
 from shm.segmentation import open_network
-from shm.trimap_network import STRENGTH, Presence, TrimapNetwork, TrimapNetworkConfig
+from shm.trimap_network import SOMEBODY, STRENGTH, Presence, TrimapNetwork, TrimapNetworkConfig
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_where_nobody_is_there_the_background_rises_everywhere(network) -> None:
     after = network(image).logits
     torch.testing.assert_close(after[:, 1:], before[:, 1:])
     rise = (after - before)[:, 0]
-    torch.testing.assert_close(rise, torch.full_like(rise, 9.0 * STRENGTH), atol=0.1 * STRENGTH, rtol=0)
+    torch.testing.assert_close(rise, torch.full_like(rise, (9.0 + SOMEBODY) * STRENGTH), atol=0.1 * STRENGTH, rtol=0)
 
 
 @torch.no_grad()
