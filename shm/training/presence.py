@@ -10,11 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 from shm.filters import fit_size, resize
+from shm.matte import to_depth
 from shm.segmentation import Segmenter
-from shm.training.dataset import TrainingSet, certain_person
+from shm.training.dataset import LAYER_SIDE, TrainingSet, certain_person, draw_layers
+from shm.training.synthesis import draw_composite
 
-LEAST = 0.005
-"""Share of a labelled photograph that a person fills at least, for somebody to be there."""
+LEAST, VISIBLE, OPAQUE = 0.005, 0.02, 0.9
+"""Share of a labelled photograph and of a composite that a person fills at least, for somebody to be there; and the alpha above which
+a composite's counts."""
 
 ENOUGH, SMALLEST = 0.1, 0.35
 """Share of a part that a person fills at least, and how long a part is at least, relative to the picture."""
@@ -30,11 +33,12 @@ def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], 
     """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each.
 
     What fills the frame is what is taken for a person: so each of those of nobody comes whole and in part, and so does each
-    labelled person of whom enough is left. Where in the others somebody is nobody knows: they come whole.
+    labelled person of whom enough is left. Where in the others somebody is nobody knows: they come whole. There are as many
+    composites as labelled photographs, where there is something to make them of.
 
     Args:
         data: where from.
-        seed: of the parts.
+        seed: of parts and composites.
     """
     rng = np.random.default_rng(seed)
     people, nobody = [], []
@@ -43,6 +47,9 @@ def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], 
         if person.mean() >= LEAST:
             people += [image, *cut_person(rng, image, person)]
     people += data.somebody
+    for _ in range(len(data.photographs) if data.layers or data.cutouts else 0):
+        composite, alpha, _, _ = draw_composite(rng, draw_layers(rng, data), data.backgrounds, LAYER_SIDE)
+        people += [image for image in to_depth(composite, torch.uint8) if (alpha > OPAQUE).float().mean() >= VISIBLE]
     for image in data.backgrounds:
         nobody += [image, image[:, *cut_part(rng, image)]]
     return people + nobody, (torch.arange(len(people) + len(nobody)) < len(people)).float()
