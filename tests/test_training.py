@@ -18,7 +18,7 @@ from shm.matte import CheckpointError, ImageError
 from shm.matting import MattingConfig, MattingHead
 from shm.segmentation import PRESETS, Segmenter, open_network, streamline
 from shm.training import compression, dataset, losses, mining, networks, presence, train
-from shm.trimap_network import TrimapNetwork, TrimapNetworkConfig, TrimapOutput
+from shm.trimap_network import Presence, TrimapNetwork, TrimapNetworkConfig, TrimapOutput
 
 SIDE = 96
 
@@ -493,6 +493,17 @@ def test_a_labelled_person_is_seen_in_part_where_enough_is_left(data):
     whole, part, other = presence.list_pictures(replace(alone, photographs=[(image, label)]), seed=1)[0]
     assert torch.equal(whole, image) and torch.equal(other, alone.somebody[0]) and part.shape != image.shape
     assert (part == purple).all(dim=0).float().mean() >= presence.ENOUGH
+
+
+def test_a_presence_is_joined_of_members_of_others():
+    torch.manual_seed(0)
+    one, other = (Presence(8, channels=4, members=count) for count in (2, 3))
+    for judge in (*one.judges, *other.judges):
+        torch.nn.init.normal_(judge[-1].weight)
+    features = torch.randn(2, 8, 5, 6)
+    joined = presence.join_members([(other, 2), (one, 0), (other, 0), (one, 1)])
+    said, first, second = (judges.judge(features) for judges in (joined, one, other))
+    torch.testing.assert_close(said, torch.stack([second[:, 2], first[:, 0], second[:, 0], first[:, 1]], dim=1))
 
 
 def test_a_gradient_that_is_no_number_ends_the_run(make_trainer, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
@@ -14,6 +15,7 @@ from shm.matte import to_depth
 from shm.segmentation import Segmenter
 from shm.training.dataset import LAYER_SIDE, TrainingSet, certain_person, draw_layers
 from shm.training.synthesis import draw_composite
+from shm.trimap_network import Presence
 
 LEAST, VISIBLE, OPAQUE = 0.005, 0.02, 0.9
 """Share of a labelled photograph and of a composite that a person fills at least, for somebody to be there; and the alpha above which
@@ -86,7 +88,7 @@ def view_pictures(
 
 
 def teach_presence(
-    presence: nn.Module, views: list[torch.Tensor], there: torch.Tensor, *, steps: int, batch: int, learning_rate: float, seed: int
+    presence: Presence, views: list[torch.Tensor], there: torch.Tensor, *, steps: int, batch: int, learning_rate: float, seed: int
 ) -> float:
     """Train a presence on what it sees in pictures, in place, and return the mean loss of the last hundred steps.
 
@@ -120,3 +122,21 @@ def teach_presence(
         schedule.step()
         losses.append(loss.item())
     return float(np.mean(losses[-100:]))
+
+
+@torch.no_grad()
+def join_members(chosen: Sequence[tuple[Presence, int]]) -> Presence:
+    """Return a presence made of members of others.
+
+    Args:
+        chosen: for each member, whose it is and its number there; all of one shape.
+    """
+    first, channels = chosen[0][0], chosen[0][0].judges[0][0].out_features
+    joined = Presence(first.signs[0].in_channels, channels=channels, members=len(chosen))
+    for place, (presence, number) in enumerate(chosen):
+        for layer, width in ((0, 2 * channels), (2, channels)):
+            for name, weight in joined.signs[layer].named_parameters():
+                own = presence.signs[layer].get_parameter(name)[number * width : (number + 1) * width]
+                weight[place * width : (place + 1) * width] = own
+        joined.judges[place].load_state_dict(presence.judges[number].state_dict())
+    return joined
