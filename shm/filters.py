@@ -156,7 +156,7 @@ def find_part(mask: torch.Tensor, *, margin: int, multiple: int) -> tuple[slice,
         multiple: both lengths are multiples of it, or all that there is.
 
     >>> find_part(torch.tensor([[False, False, True, True, False]]), margin=0, multiple=3)
-    (slice(0, 1, None), slice(1, 4, None))
+    (slice(0, 1, None), slice(2, 5, None))
     """
     part = []
     for dim, full in ((-1, mask.shape[-2]), (-2, mask.shape[-1])):
