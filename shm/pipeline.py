@@ -22,9 +22,9 @@ DOUBTFUL, MARGIN, MULTIPLE = 0.05, 32, 32
 """How unknown a pixel is for the head to look at it, how far around such pixels it looks, and of what the sides of the part that it
 sees are multiples, so that few shapes occur."""
 
-FILLED, ENLARGED = 0.7, 2.0
-"""How much of the head's side what is unknown is to fill, where the photograph has the pixels, and how many times as large as else
-it sees a photograph for that at most."""
+FILLED, ENLARGED = 2 / 3, 2.0
+"""How much of the head's side what is unknown is to fill, where the photograph has the pixels, as a person does who fills the height of
+one of 3 : 2; and how many times as large as else the head sees a photograph for that at most."""
 
 
 def load(

@@ -9,7 +9,7 @@ import torch
 from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 
 from shm import pipeline
-from shm.filters import resize
+from shm.filters import resize, resize_image
 from shm.matte import CheckpointError, Matte, to_depth
 from shm.matting import MattingConfig, MattingHead, fuse
 from shm.pipeline import HumanMatting, find_device, find_precision, load
@@ -230,9 +230,9 @@ def test_detail_size_never_enlarges(matting) -> None:
     "rows, columns, side",
     [
         (slice(0, 0), slice(None), 96),  # nobody
-        (slice(None), slice(10), 101),  # the whole height, which is two thirds of the longer side
+        (slice(None), slice(10), 96),  # the whole height, which is two thirds of the longer side
         (slice(5), slice(0, 42), 96),
-        (slice(5), slice(5, 33), 144),
+        (slice(5), slice(5, 35), 128),
         (slice(20, 34), slice(7, 14), 192),
         (slice(3), slice(3), 192),
     ],
@@ -242,13 +242,31 @@ def test_small_people_are_seen_larger(matting, rows, columns, side) -> None:
     assert width == side and height == round(side * 2 / 3)
 
 
-def test_an_enlarged_part_has_the_pixels_of_the_photograph(matting) -> None:
-    image = photograph(200, 300)
-    stages, trimap = matting.stream_matting(image, doubt(slice(3, 13), slice(40, 50))), doubt(slice(3, 13), slice(40, 50))
-    seen, predict = [], matting.predict_alpha
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matting, "predict_alpha", lambda *parts: seen.append(parts) or predict(*parts))
-        names = [name for name, _ in stages]
-    (detail, given), = seen
-    assert names == NAMES[2:] and torch.equal(given, trimap)
-    torch.testing.assert_close(detail, resize(image / 255, (128, 192)), rtol=0, atol=0.01)
+@pytest.mark.parametrize("rows, size", [(slice(3, 13), (128, 192)), (slice(40), (64, 96))])
+def test_what_is_seen_larger_has_the_pixels_of_the_photograph(matting, monkeypatch, rows, size) -> None:
+    image, seen = resize(photograph(40, 60, torch.float32), (400, 600)), []
+    image = to_depth(image + 0.2 * (torch.arange(600) % 2), torch.uint16)  # stripes that shrinking twice would blur otherwise
+    predict = matting.predict_alpha
+    monkeypatch.setattr(pipeline, "soft_trimap", lambda *classes: doubt(rows, slice(40, 50)))
+    monkeypatch.setattr(matting, "predict_alpha", lambda *parts: seen.append(parts) or predict(*parts))
+    report = matting(image).report
+    (detail, trimap), = seen
+    assert report.detail_size == tuple(detail.shape[-2:]) == size and torch.equal(trimap, doubt(rows, slice(40, 50)))
+    once = resize_image(image, size)
+    torch.testing.assert_close(detail, once, rtol=0, atol=1e-6 if max(size) > matting.head.config.side else 0.1)
+
+
+def test_matting_alone_is_the_end_of_the_stream(matting) -> None:
+    image = photograph(90, 120)
+    matte = matting(image)
+    stages, fields = matting.stream_matting(image, matte.probabilities), {}
+    with pytest.raises(StopIteration) as end:
+        while True:
+            name, tensor = next(stages)
+            fields[name] = tensor
+    assert torch.equal(fields["alpha"], matte.alpha) and torch.equal(fields["foreground"], matte.foreground)
+    assert list(fields) == NAMES[2:] and list(end.value.value.seconds) == STAGES[1:]
+    certain = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 45, 60)
+    assert next(matting.stream_matting(image, certain))[1].min() == 1
+    with pytest.raises(ValueError, match="probabilities: expected shape"):
+        next(matting.stream_matting(image, certain[:, :2]))

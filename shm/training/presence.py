@@ -51,7 +51,8 @@ def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], 
     people += data.somebody
     for _ in range(len(data.photographs) if data.layers or data.cutouts else 0):
         composite, alpha, _, _ = draw_composite(rng, draw_layers(rng, data), data.backgrounds, LAYER_SIDE)
-        people += [image for image in to_depth(composite, torch.uint8) if (alpha > OPAQUE).float().mean() >= VISIBLE]
+        if (alpha > OPAQUE).float().mean() >= VISIBLE:
+            people.append(to_depth(composite[0], torch.uint8))
     for image in data.backgrounds:
         nobody += [image, image[:, *cut_part(rng, image)]]
     return people + nobody, (torch.arange(len(people) + len(nobody)) < len(people)).float()
