@@ -107,8 +107,9 @@ def drop_strays(trimap: torch.Tensor) -> torch.Tensor:
     dropped = []
     for background, person in zip(trimap[:, 0].cpu().numpy(), trimap[:, 1].cpu().numpy()):
         regions, count = ndimage.label(background < 1 - SOMETHING)
-        unsure = np.array(ndimage.maximum(person, regions, range(count + 1))) < SURE
-        dropped.append(torch.from_numpy((regions > 0) & unsure[regions]))
+        stray = np.full(count + 1, True)
+        stray[regions[person >= SURE]] = stray[0] = False  # the region of number 0 is all that is background already
+        dropped.append(torch.from_numpy(stray[regions]))
     nobody = trimap.new_tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
     return torch.where(torch.stack(dropped)[:, None].to(trimap.device), nobody, trimap)
 
