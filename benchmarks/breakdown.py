@@ -10,7 +10,7 @@ with the alpha on which those models agree, over the pixels where they do, and h
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,9 @@ from PIL import Image
 import shm
 from shm.filters import resize
 from shm.image_io import find_images
+from shm.matte import Matte
 from shm.training.consensus import agree
+from shm.training.presence import LUMA
 
 LOST = 0.5
 """IoU below which a photograph's people count as lost."""
@@ -29,11 +31,11 @@ LEAST = 0.01
 """What share of the picture people have to fill, by what the models agree on, for it to count."""
 
 
-def score_photo(matting: shm.HumanMatting, photo: Path, opinion: Path) -> float | None:
+def score_photo(matting: Callable[[torch.Tensor], Matte], photo: Path, opinion: Path) -> float | None:
     """Return the IoU with what three models agree on, where they do; None where they agree on next to nobody.
 
     Args:
-        matting: image (1, 3, H, W) uint8 or uint16 -> matte.
+        matting: image (1, 3, H, W) uint8 or uint16 -> matte, as a `HumanMatting` is.
         photo: file of the photograph.
         opinion: file of what the models say of it, of any size.
 
@@ -50,7 +52,17 @@ def score_photo(matting: shm.HumanMatting, photo: Path, opinion: Path) -> float 
     return shm.metrics.iou(found, true, region)
 
 
-def score_kind(matting: shm.HumanMatting, folder: Path, opinions: Path) -> list[float]:
+def make_gray(image: torch.Tensor) -> torch.Tensor:
+    """Return a photograph (1, 3, H, W) in black and white, in its own type.
+
+    >>> make_gray(torch.tensor([[[[200]], [[100]], [[0]]]], dtype=torch.uint8)).flatten()
+    tensor([118, 118, 118], dtype=torch.uint8)
+    """
+    gray = (image.float() * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    return gray.round().to(image.dtype).expand_as(image).contiguous()
+
+
+def score_kind(matting: Callable[[torch.Tensor], Matte], folder: Path, opinions: Path) -> list[float]:
     """Return the IoU, in [0, 1], of every photograph of a folder that counts.
 
     Raises:
@@ -88,12 +100,14 @@ def main() -> None:
     parser.add_argument("--head", default=str(shm.segmentation.MODELS / "head"), help="folder of another matting head")
     parser.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
     parser.add_argument("--precision", help="float32, bfloat16, float16 (default: what is fast and safe)")
+    parser.add_argument("--gray", action="store_true", help="show it the photographs in black and white")
     arguments = parser.parse_args()
     folders = sorted(path for path in arguments.photos.glob("*") if path.is_dir())
     if not folders:
         parser.error(f"PHOTOS: expected a folder of folders, one for each kind, got {arguments.photos}")
     matting = shm.load(arguments.preset, head=arguments.head, device=arguments.device, precision=arguments.precision)
-    kinds = [(folder.name.replace("_", " "), score_kind(matting, folder, arguments.opinions)) for folder in folders]
+    see = (lambda image: matting(make_gray(image))) if arguments.gray else matting
+    kinds = [(folder.name.replace("_", " "), score_kind(see, folder, arguments.opinions)) for folder in folders]
     print("\n".join(format_rows([(kind, scores) for kind, scores in kinds if scores])))
 
 

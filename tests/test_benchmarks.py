@@ -350,6 +350,14 @@ def test_a_breakdown_counts_what_the_models_agree_on(tmp_path, monkeypatch, caps
         monkeypatch.setattr(sys, "argv", ["breakdown", str(tmp_path / "photos"), str(tmp_path / "opinions")])
         breakdown.main()
         assert capsys.readouterr().out.splitlines()[-1] == expected
+    shown = []
+    Image.new("RGB", (80, 60), (200, 100, 0)).save(tmp_path / "photos/two_halves/agreed.png")
+    monkeypatch.setattr(shm, "load", lambda *_, **__: lambda image: shown.append(image) or SimpleNamespace(alpha=alphas["left"]))
+    for options in ((), ("--gray",)):
+        monkeypatch.setattr(sys, "argv", ["breakdown", str(tmp_path / "photos"), str(tmp_path / "opinions"), *options])
+        breakdown.main()
+    colors, grays = (images[0][0, :, 0, 0].tolist() for images in (shown[: len(shown) // 2], shown[len(shown) // 2 :]))
+    assert colors == [200, 100, 0] and grays == [118, 118, 118]
     Image.new("RGB", (80, 60)).save(tmp_path / "photos/two_halves/new.png")
     with pytest.raises(FileNotFoundError, match="new.png: expected what other models say of"):
         breakdown.main()

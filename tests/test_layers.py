@@ -16,6 +16,26 @@ def test_one_half_of_the_channels_is_normalized_over_the_picture() -> None:
 
 
 @torch.no_grad()
+def test_of_many_pixels_a_quarter_is_measured() -> None:
+    torch.manual_seed(0)
+    layer, features = HalfNormalized(3, 8, 3), 5 * torch.randn(2, 3, 130, 140)
+    plain = layer.convolution(features)[:, 4:]
+    said, measured = layer(features)[:, 4:], plain[..., ::2, ::2]
+    mean, deviation = measured.mean(dim=(2, 3), keepdim=True), measured.std(dim=(2, 3), keepdim=True, unbiased=False)
+    torch.testing.assert_close(said, ((plain - mean) / deviation).relu(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(said, functional.instance_norm(plain).relu(), rtol=0.1, atol=0.1)  # nearly that of all
+
+
+def test_a_gradient_passes_through_what_is_measured() -> None:
+    layer, gain = HalfNormalized(3, 8, 1), torch.ones((), requires_grad=True)
+    torch.nn.init.zeros_(layer.convolution.bias)
+    first, second = (part.sum() for part in layer(gain * torch.randn(2, 3, 9, 7)).chunk(2, dim=1))
+    slopes = [torch.autograd.grad(part, gain, retain_graph=True)[0] for part in (first, second)]
+    torch.testing.assert_close(slopes[0], first)  # it grows with all that is seen; what is normalized does not
+    assert second > 10 and slopes[1].abs() < 0.01 * second
+
+
+@torch.no_grad()
 def test_normalization_is_measured_in_float32_whatever_the_precision() -> None:
     torch.manual_seed(0)
     layer, features = HalfNormalized(3, 8, 3), 30 + torch.randn(1, 3, 40, 40)

@@ -495,6 +495,57 @@ def test_a_labelled_person_is_seen_in_part_where_enough_is_left(data):
     assert (part == purple).all(dim=0).float().mean() >= presence.ENOUGH
 
 
+def test_tones_change_colors_and_nothing_else():
+    y, x = torch.meshgrid(torch.linspace(0, 255, 40), torch.linspace(255, 0, 30), indexing="ij")
+    image = torch.stack([y, (x + y) / 2, x]).to(torch.uint8)
+    shades, seen = y[:, 0], {"gray": 0, "brown": 0, "blue": 0, "color": 0}
+    for seed in range(200):
+        toned = presence.shift_tone(np.random.default_rng(seed), image)
+        assert toned.shape == image.shape and toned.dtype == torch.uint8
+        red, green, blue = toned.float()
+        assert torch.corrcoef(torch.stack([red.mean(dim=1), shades]))[0, 1] > 0.6  # what is light stays light
+        if (toned == toned[:1]).all():
+            seen["gray"] += 1
+        elif (red >= blue).all() or (blue >= red).all():
+            seen["brown" if red.mean() > blue.mean() else "blue"] += 1
+        else:
+            seen["color"] += 1
+    assert 50 < seen["gray"] < 110 and 0 < seen["blue"] < seen["brown"] and seen["color"] > 30
+
+
+def test_tones_are_taught_to_a_presence_that_knows_colors(data_folder, data, segmenter_folder, tmp_path, capsys):
+    for stage, init, steps in (("presence", segmenter_folder, "300"), ("tones", tmp_path / "presence" / "segmenter", "200")):
+        options = ("--init", str(init), "--steps", steps, "--batch", "8", "--learning-rate", "0.01", "--seed", "3")
+        assert train.run(arguments(stage, data_folder, tmp_path / stage, *options)) == 0
+    assert "step 200 loss" in capsys.readouterr().err
+    pictures, there = presence.list_tones(data, seed=3)
+    plain = len(pictures) // 3
+    assert there.tolist() == 3 * there[:plain].tolist() and there[:plain].sum() == len(data.photographs) + len(data.somebody)
+    assert all(torch.equal(one, other) for one, other in zip(pictures, [image for image, _ in data.photographs]))
+    assert [picture.shape for picture in pictures] == 3 * [picture.shape for picture in pictures[:plain]]
+    colors, tones = (networks.open_segmenter(str(tmp_path / stage / "segmenter")).eval() for stage in ("presence", "tones"))
+    views = presence.view_pictures(tones, pictures, side=SIDE, device=torch.device("cpu"), precision=torch.float32)
+    with torch.no_grad():
+        said = [torch.cat([network.presence(view.float()).flatten() for view in views]) for network in (colors, tones)]
+    before, after = ((2 * there - 1) * logits for logits in said)  # how right each is
+    assert after.min() > 0 and after[plain:].min() > before[plain:].min()
+
+
+def test_a_presence_remembers_what_it_said(monkeypatch):
+    monkeypatch.setattr(presence, "MEMORY", 5.0)
+    moved = []
+    for remembered in (0, 4):
+        torch.manual_seed(0)
+        taught, views = Presence(8, channels=4, members=2), list(torch.randn(8, 1, 8, 5, 6))
+        with torch.no_grad():
+            before = torch.cat([taught.judge(view) for view in views])
+        there = torch.tensor([0.0] * 4 + [1.0] * 4)  # a new one says yes to all
+        presence.teach_presence(taught, views, there, steps=60, batch=8, learning_rate=0.01, seed=1, remembered=remembered)
+        with torch.no_grad():
+            moved.append((torch.cat([taught.judge(view) for view in views]) - before)[:4].abs().mean().item())
+    assert moved[1] < 0.3 * moved[0]
+
+
 def test_a_presence_is_joined_of_members_of_others():
     torch.manual_seed(0)
     one, other = (Presence(8, channels=4, members=count) for count in (2, 3))

@@ -4,7 +4,7 @@
     DATA/labelled/label/NAME.png gray and alpha, same size: the gray is the person's alpha, known where the other is 255
     DATA/cutout/NAME.png         straight RGBA people whose alpha is true
     DATA/background/NAME.*       photographs without people
-    DATA/somebody/NAME.*         photographs with people and no label, for the presence alone
+    DATA/somebody/NAME.*         photographs with people and no label, for the stages "presence" and "tones"
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def read_set(folder: Path, *, seed: int, made_layers: int) -> TrainingSet:
     """Read a training set, and make `made_layers` layers from its labelled photographs by the seed.
 
     Raises:
-        FileNotFoundError: the folder holds no cut-outs and no labelled people.
+        FileNotFoundError: the folder holds no people.
         ImageError: code "size_mismatch", a label has another size than its photograph.
     """
     labels = sorted((folder / "labelled" / "label").glob("*.png"))
@@ -90,8 +90,8 @@ def read_set(folder: Path, *, seed: int, made_layers: int) -> TrainingSet:
             for part in ("background", "somebody")
         )
     people = [pair for pair in photographs if certain_person(pair[1]).mean() > 0.04]
-    if not people and not cutouts:
-        raise FileNotFoundError(f"{folder}: expected people in labelled/ or in cutout/, as shm/training/dataset.py says")
+    if not (people or cutouts or somebody):
+        raise FileNotFoundError(f"{folder}: expected people in labelled/, cutout/ or somebody/, as shm/training/dataset.py says")
     order = np.random.default_rng(seed).permutation(len(people))
     made = [
         make_layer(np.random.default_rng((seed, number)), *people[order[number % len(people)]])

@@ -60,7 +60,7 @@ def open_stage(stage: str, init: str, segmenter: str) -> nn.Module:
     Raises:
         CheckpointError: weights that cannot be found, opened or understood.
     """
-    if stage in ("segmenter", "presence"):
+    if stage not in ("head", "joint"):
         return open_segmenter(init)
     head = MattingHead.load(init) if init else MattingHead(MattingConfig())
     return head if stage == "head" else EndToEnd(open_segmenter(segmenter), head)

@@ -30,6 +30,15 @@ TRIES = 8
 SCALES = (0.8, 1.0)
 """Sizes at which pictures are seen, in turn, relative to the side that is asked for."""
 
+COPIES = 2
+"""How many copies in other tones come with a picture."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""What red, green and blue count in gray (ITU-R BT.601)."""
+
+MEMORY = 0.02
+"""Weight of the squared distance from what a presence said before, beside the cross entropy."""
+
 
 def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Return the photographs (3, H, W) in which somebody is, then those of nobody; and a float 1 or 0 for each.
@@ -56,6 +65,45 @@ def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], 
     for image in data.backgrounds:
         nobody += [image, image[:, *cut_part(rng, image)]]
     return people + nobody, (torch.arange(len(people) + len(nobody)) < len(people)).float()
+
+
+def list_tones(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Return photographs (3, H, W) of somebody and of nobody, then `COPIES` copies of each in other tones; and 1 or 0 for each.
+
+    A photograph in black and white shows whom it shows. Of those of nobody half come in part.
+
+    Args:
+        data: where from.
+        seed: of parts and tones.
+    """
+    rng = np.random.default_rng(seed)
+    plain = [image for image, label in data.photographs if certain_person(label).mean() >= LEAST] + data.somebody
+    people = len(plain)
+    plain += [image[:, *cut_part(rng, image)] if rng.random() < 0.5 else image for image in data.backgrounds]
+    pictures = plain + [shift_tone(rng, image) for _ in range(COPIES) for image in plain]
+    return pictures, (torch.arange(len(plain)) < people).float().repeat(1 + COPIES)
+
+
+def shift_tone(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
+    """Return a photograph (3, H, W) uint8 in black and white, toned, dim or faded."""
+    color, kind = image.float() / 255, rng.random()
+    if kind > 0.87:
+        share = rng.uniform(0.3, 0.8)
+        color = rng.uniform(0, 1 - share) + share * color
+    elif kind > 0.75:
+        color = color * rng.uniform(0.2, 0.7)
+    else:
+        gray = (color * torch.tensor(LUMA).view(3, 1, 1)).sum(dim=0, keepdim=True)
+        gray = gray.clamp(min=1e-3) ** float(np.exp(rng.normal(0, 0.3)))
+        if rng.random() < 0.6:  # harder or softer paper
+            gray = (gray - 0.5) * float(np.exp(rng.normal(0.15, 0.3))) + 0.5 + rng.normal(0, 0.05)
+        tint, kept = torch.ones(3, 1, 1), 0.0
+        if kind > 0.4:
+            tint = torch.from_numpy(np.exp(rng.normal(0, 0.22, 3))).float().sort(descending=bool(rng.random() < 0.7)).values
+            tint = (tint / tint.mean()).view(3, 1, 1)  # brown, oftener than blue
+            kept = rng.uniform(0, 0.4) if rng.random() < 0.5 else 0.0
+        color = (1 - kept) * gray * tint + kept * color
+    return to_depth(color.clamp(0, 1), torch.uint8)
 
 
 def cut_person(rng: np.random.Generator, image: torch.Tensor, person: torch.Tensor) -> list[torch.Tensor]:
@@ -89,7 +137,15 @@ def view_pictures(
 
 
 def teach_presence(
-    presence: Presence, views: list[torch.Tensor], there: torch.Tensor, *, steps: int, batch: int, learning_rate: float, seed: int
+    presence: Presence,
+    views: list[torch.Tensor],
+    there: torch.Tensor,
+    *,
+    steps: int,
+    batch: int,
+    learning_rate: float,
+    seed: int,
+    remembered: int = 0,
 ) -> float:
     """Train a presence on what it sees in pictures, in place, and return the mean loss of the last hundred steps.
 
@@ -101,7 +157,10 @@ def teach_presence(
         views: as `view_pictures` returns them.
         there: (N,), 1 where somebody is.
         steps, batch, learning_rate, seed: as in `TrainingConfig`; the rate falls to nothing along a cosine.
+        remembered: of so many views, the first, every member goes on saying nearly what it says now.
     """
+    with torch.no_grad():
+        before = [presence.judge(view.float()) for view in views[:remembered]]
     torch.manual_seed(seed)
     rng, losses = np.random.default_rng(seed), []
     optimizer = torch.optim.AdamW(presence.parameters(), lr=learning_rate, weight_decay=0.05)
@@ -116,6 +175,10 @@ def teach_presence(
             said.append(presence.judge(seen.flip(-1) if rng.random() < 0.5 else seen))
         said = torch.cat(said)
         loss = functional.binary_cross_entropy_with_logits(said, there[drawn, None].to(said).expand_as(said))
+        known = [number for number in drawn if number < remembered]
+        if known:
+            change = said[[number < remembered for number in drawn]] - torch.cat([before[number] for number in known])
+            loss = loss + MEMORY * change.square().mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(presence.parameters(), 1.0)

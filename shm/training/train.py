@@ -2,7 +2,8 @@
 
 Stage "segmenter" fine-tunes the three-class T-Net on labelled photographs and composites; stage "head" trains the matting head,
 in the place of the M-Net, on composites whose alpha is known; stage "joint" then trains the two end to end (Chen et al.,
-Semantic Human Matting, ACM MM 2018, section 4). Stage "presence" teaches a segmenter alone whether anybody is there.
+Semantic Human Matting, ACM MM 2018, section 4). Stage "presence" teaches a segmenter alone whether anybody is there,
+stage "tones" that this does not depend on a photograph's colors.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch,
 from shm.training.losses import matting_loss, presence_loss, trimap_loss
 from shm.training.mining import repeat_hard
 from shm.training.networks import NEW_PARTS, open_stage, save_stage
-from shm.training.presence import list_pictures, teach_presence, view_pictures
+from shm.training.presence import COPIES, list_pictures, list_tones, teach_presence, view_pictures
+
+SEGMENTER_STAGES = ("segmenter", "presence", "tones")
+"""Stages that train a segmenter alone."""
 
 VALIDATION = 2**32
 """Batches of this number and after are for validation; training never comes so far."""
@@ -56,7 +60,7 @@ class TrainingConfig:
     """Everything that decides what a run does; written beside its weights.
 
     Attributes:
-        stage: "segmenter", "head", "joint" or "presence".
+        stage: "segmenter", "head", "joint", "presence" or "tones".
         data: folder of the training set.
         init: folder of the weights to start from; empty for a head that starts from random ones.
         segmenter: preset or folder of the one whose trimaps the head learns from, beside drawn ones, empty for none; in the stage
@@ -97,7 +101,7 @@ class TrainingConfig:
         for name, smallest in SMALLEST.items():
             if not getattr(self, name) >= smallest:
                 raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
-        if self.segmenter and self.stage in ("segmenter", "presence"):
+        if self.segmenter and self.stage in SEGMENTER_STAGES:
             raise ValueError(f"segmenter: expected none for the stage {self.stage}, got {self.segmenter}")
         if self.stage == "joint" and not (self.segmenter and self.init):
             raise ValueError(
@@ -106,7 +110,7 @@ class TrainingConfig:
             )
         if self.ema >= 1:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
-        if self.stage in ("segmenter", "presence") and not self.init:
+        if self.stage in SEGMENTER_STAGES and not self.init:
             raise ValueError("init: expected the folder of a TrimapNetwork for the segmenter, got none")
         if find_precision(self.precision or None, find_device(self.device or None)) == torch.float16:
             raise ValueError("precision: expected float32 or bfloat16, got float16")
@@ -260,7 +264,10 @@ class Trainer:
 
 
 def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> float:
-    """Teach a segmenter whether anybody is there, write the segmenter, and return the loss at the end; nothing is resumed.
+    """Teach a segmenter whether anybody is there, or that tones do not matter for that; write the segmenter; nothing is resumed.
+
+    Returns:
+        the loss at the end.
 
     Raises:
         CheckpointError: the initial weights cannot be opened.
@@ -269,23 +276,28 @@ def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> floa
     device = find_device(config.device or None)
     torch.manual_seed(config.seed)
     network = open_stage(config.stage, config.init, "")
-    network.add_presence()
+    if config.stage == "presence":
+        network.add_presence()
+        pictures, there = list_pictures(data, seed=config.seed)
+        remembered = 0
+    else:
+        pictures, there = list_tones(data, seed=config.seed)
+        remembered = len(pictures) // (1 + COPIES)
     network.to(device=device, memory_format=torch.channels_last).eval()
-    pictures, there = list_pictures(data, seed=config.seed)
     if not 0 < there.sum() < len(there):
         sentence = "expected people in labelled/ or somebody/, and pictures without any in background/"
         raise FileNotFoundError(f"{config.data}: {sentence}")
     precision = find_precision(config.precision or None, device)
     views = view_pictures(network, pictures, side=config.side, device=device, precision=precision)
     settings = {"steps": config.steps, "batch": config.batch, "learning_rate": config.learning_rate, "seed": config.seed}
-    loss = teach_presence(network.presence, views, there, **settings)
+    loss = teach_presence(network.presence, views, there, remembered=remembered, **settings)
     save_stage(network, "segmenter", out)
     return loss
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of the configuration."""
-    parser.add_argument("stage", choices=("segmenter", "head", "joint", "presence"), help="what to train")
+    parser.add_argument("stage", choices=("segmenter", "head", "joint", "presence", "tones"), help="what to train")
     parser.add_argument("data", help="folder of the training set, laid out as shm/training/dataset.py says")
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder for checkpoint and weights; resumed if present")
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (default: %(default)s)")
@@ -309,13 +321,14 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     arguments.out.mkdir(parents=True, exist_ok=True)
     data = read_set(Path(config.data), seed=config.seed, made_layers=config.made_layers)
-    if config.stage in ("head", "joint") and not (data.layers or data.cutouts):
-        raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the head; got neither")
+    labelled = config.stage == "segmenter" and data.photographs
+    if config.stage not in ("presence", "tones") and not (data.layers or data.cutouts or labelled):
+        raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the stage {config.stage}; got neither")
     sizes = f"{len(data.photographs)} labelled, {len(data.layers)} layers, "
     sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds, {len(data.somebody)} of somebody"
     print(sizes, file=sys.stderr, flush=True)
     record = json.dumps(asdict(config) | {"set": sizes}, indent=2) + "\n"
-    if config.stage == "presence":
+    if config.stage in ("presence", "tones"):
         loss = train_presence(config, arguments.out, data)
         (arguments.out / "training.json").write_text(record)
         print(f"step {config.steps} loss {loss:.4f}", file=sys.stderr, flush=True)
