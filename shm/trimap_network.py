@@ -18,7 +18,7 @@ from transformers.utils import ModelOutput
 
 from shm.layers import HalfNormalized, double
 
-SOMEBODY = 0.5
+SOMEBODY = 0.0
 """Presence above which somebody is there."""
 
 STRENGTH, STEEPNESS = 20.0, 6.0
