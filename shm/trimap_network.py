@@ -18,8 +18,8 @@ from transformers.utils import ModelOutput
 
 from shm.layers import HalfNormalized, double
 
-SOMEBODY = 0.0
-"""Presence above which somebody is there."""
+SOMEBODY = -1.0
+"""Presence above which somebody is there; below 0, since a person who is lost is worse than a thing that is not."""
 
 STRENGTH, STEEPNESS = 20.0, 6.0
 """Slope of background's logit over a presence below that, which has to outweigh pixels that are sure of a person, and how sharply it
