@@ -18,7 +18,7 @@ from transformers.utils import ModelOutput
 
 from shm.layers import HalfNormalized, double
 
-SOMEBODY = -1.0
+SOMEBODY = -0.5
 """Presence above which somebody is there; below 0, since a person who is lost is worse than a thing that is not."""
 
 STRENGTH, STEEPNESS = 20.0, 6.0

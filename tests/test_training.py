@@ -327,6 +327,7 @@ def test_what_cannot_be_trained_is_said_in_one_line(options, code, sentence, dat
 
 @pytest.fixture(scope="module")
 def head_folder(tmp_path_factory):
+    torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("head")
     MattingHead(MattingConfig(channels=8)).save_pretrained(folder)
     return folder
