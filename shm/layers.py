@@ -43,10 +43,10 @@ class HalfNormalized(nn.Module):
         mean = second.mean(dim=(2, 3))
         variance = (second.square().mean(dim=(2, 3)) - mean.square()).clamp(min=0)  # on CPUs ten times as fast as torch.var_mean
         scale = torch.rsqrt(variance + EPSILON)
-        factor = torch.cat([torch.ones_like(mean), scale], dim=1).flatten()
-        term = torch.cat([torch.zeros_like(mean), -mean * scale], dim=1).flatten()
+        pairs = (torch.ones_like(mean), scale), (torch.zeros_like(mean), -mean * scale)
+        factor, term = (torch.cat(pair, dim=1).flatten().to(features.dtype) for pair in pairs)
         # the fastest way to multiply and add by channel, in bfloat16 above all; a single picture is not reshaped, as torch would
-        # no longer know it for channels_last
+        # no longer know it for channels_last, which several, in training, lose here
         joined = features if batch == 1 else features.reshape(1, batch * channels, height, width)
         joined = functional.batch_norm(joined, torch.zeros_like(term), torch.ones_like(term), factor, term, eps=0.0)
         return (joined if batch == 1 else joined.reshape(features.shape)).relu_()

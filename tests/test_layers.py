@@ -1,5 +1,6 @@
 """What both networks are made of."""
 
+import pytest
 import torch
 from torch.nn import functional
 
@@ -15,15 +16,19 @@ def test_one_half_of_the_channels_is_normalized_over_the_picture() -> None:
     assert HalfNormalized(3, 8, 1, stride=2)(features).shape == (2, 8, 5, 4)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
 @torch.no_grad()
-def test_of_many_pixels_a_quarter_is_measured() -> None:
+def test_of_many_pixels_a_quarter_is_measured(batch: int) -> None:
     torch.manual_seed(0)
-    layer, features = HalfNormalized(3, 8, 3), 5 * torch.randn(2, 3, 130, 140)
+    layer, features = HalfNormalized(3, 8, 3), 5 * torch.randn(batch, 3, 130, 140)
     plain = layer.convolution(features)[:, 4:]
     said, measured = layer(features)[:, 4:], plain[..., ::2, ::2]
     mean, deviation = measured.mean(dim=(2, 3), keepdim=True), measured.std(dim=(2, 3), keepdim=True, unbiased=False)
     torch.testing.assert_close(said, ((plain - mean) / deviation).relu(), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(said, functional.instance_norm(plain).relu(), rtol=0.1, atol=0.1)  # nearly that of all
+    features = features.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(layer(features)[:, 4:], said)
+    assert batch > 1 or layer(features).stride() == layer.convolution(features).stride()  # what follows knows its layout
 
 
 def test_a_gradient_passes_through_what_is_measured() -> None:

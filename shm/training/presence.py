@@ -70,7 +70,8 @@ def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], 
 def list_tones(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Return photographs (3, H, W) of somebody and of nobody, then `COPIES` copies of each in other tones; and 1 or 0 for each.
 
-    A photograph in black and white shows whom it shows. Of those of nobody half come in part.
+    First come all as they are, then all of them in other tones, as often as there are copies: a photograph in black and white shows
+    whom it showed. Of those of nobody half come in part.
 
     Args:
         data: where from.
@@ -85,7 +86,7 @@ def list_tones(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], tor
 
 
 def shift_tone(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
-    """Return a photograph (3, H, W) uint8 in black and white, toned, dim or faded."""
+    """Return a photograph (3, H, W) uint8 in black and white (40 of 100), toned (35), dim (12) or faded (13)."""
     color, kind = image.float() / 255, rng.random()
     if kind > 0.87:
         share = rng.uniform(0.3, 0.8)
@@ -157,7 +158,7 @@ def teach_presence(
         views: as `view_pictures` returns them.
         there: (N,), 1 where somebody is.
         steps, batch, learning_rate, seed: as in `TrainingConfig`; the rate falls to nothing along a cosine.
-        remembered: of so many views, the first, every member goes on saying nearly what it says now.
+        remembered: how many of the first views each member goes on judging nearly as it does now.
     """
     with torch.no_grad():
         before = [presence.judge(view.float()) for view in views[:remembered]]

@@ -34,7 +34,10 @@ from shm.training.mining import repeat_hard
 from shm.training.networks import NEW_PARTS, open_stage, save_stage
 from shm.training.presence import COPIES, list_pictures, list_tones, teach_presence, view_pictures
 
-SEGMENTER_STAGES = ("segmenter", "presence", "tones")
+PRESENCE_STAGES = ("presence", "tones")
+"""Stages that train a segmenter's presence alone."""
+
+SEGMENTER_STAGES = ("segmenter", *PRESENCE_STAGES)
 """Stages that train a segmenter alone."""
 
 VALIDATION = 2**32
@@ -322,13 +325,13 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     data = read_set(Path(config.data), seed=config.seed, made_layers=config.made_layers)
     labelled = config.stage == "segmenter" and data.photographs
-    if config.stage not in ("presence", "tones") and not (data.layers or data.cutouts or labelled):
-        raise FileNotFoundError(f"{config.data}: expected cut-outs, or made layers, for the stage {config.stage}; got neither")
+    if config.stage not in PRESENCE_STAGES and not (data.layers or data.cutouts or labelled):
+        raise FileNotFoundError(f"{config.data}: expected labelled people or cut-outs for the stage {config.stage}, got neither")
     sizes = f"{len(data.photographs)} labelled, {len(data.layers)} layers, "
     sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds, {len(data.somebody)} of somebody"
     print(sizes, file=sys.stderr, flush=True)
     record = json.dumps(asdict(config) | {"set": sizes}, indent=2) + "\n"
-    if config.stage in ("presence", "tones"):
+    if config.stage in PRESENCE_STAGES:
         loss = train_presence(config, arguments.out, data)
         (arguments.out / "training.json").write_text(record)
         print(f"step {config.steps} loss {loss:.4f}", file=sys.stderr, flush=True)
