@@ -18,11 +18,10 @@ import torch
 from PIL import Image
 
 import shm
-from shm.filters import resize
+from shm.filters import resize, to_gray
 from shm.image_io import find_images
 from shm.matte import Matte
 from shm.training.consensus import agree
-from shm.training.presence import LUMA
 
 LOST = 0.5
 """IoU below which a photograph's people count as lost."""
@@ -58,8 +57,7 @@ def make_gray(image: torch.Tensor) -> torch.Tensor:
     >>> make_gray(torch.tensor([[[[200]], [[100]], [[0]]]], dtype=torch.uint8)).flatten()
     tensor([118, 118, 118], dtype=torch.uint8)
     """
-    gray = (image.float() * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
-    return gray.round().to(image.dtype).expand_as(image).contiguous()
+    return to_gray(image.float()).round().to(image.dtype).expand_as(image).contiguous()
 
 
 def score_kind(matting: Callable[[torch.Tensor], Matte], folder: Path, opinions: Path) -> list[float]:

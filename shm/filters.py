@@ -53,6 +53,22 @@ def resize_image(image: torch.Tensor, size: tuple[int, int], *, name: str = "ima
     return torch.cat(planes, dim=1).clamp_(0, 1)  # rounding may lead a hair's breadth out
 
 
+def to_gray(image: torch.Tensor) -> torch.Tensor:
+    """Return the luma of colors, Y = 0.299·R + 0.587·G + 0.114·B (ITU-R BT.601): exactly the gray value where all three are equal.
+
+    Args:
+        image: (B, 3, H, W) floats, of any range.
+
+    Returns:
+        (B, 1, H, W), in the image's type and range.
+
+    >>> round(to_gray(torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1)).item(), 4)
+    0.5925
+    """
+    red, green, blue = image.split(1, dim=1)
+    return green + 0.299 * (red - green) + 0.114 * (blue - green)
+
+
 def split_rows(height: int, width: int, *, megapixels: float = 1.0) -> Iterator[slice]:
     """Cut a photograph into strips of rows, so that work at its full size needs the memory of one strip.
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageChops, ImageCms, UnidentifiedImageError
 
+from shm.filters import to_gray
 from shm.matte import ImageError, check, to_depth
 
 MAX_MEGAPIXELS = 200.0  # what the largest phone sensors have
@@ -90,8 +91,7 @@ def read_alpha(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> t
         image.info.pop("icc_profile", None)  # alpha is no color
         pixels = _decode(image, name, file)
         pixels = pixels[..., 3] if pixels.shape[2:] == (4,) else pixels
-        red, green, blue = check(name, _planes(pixels, image)).split(1, dim=1)
-    return green + 0.299 * (red - green) + 0.114 * (blue - green)  # exactly the grey value where all three are equal
+        return to_gray(check(name, _planes(pixels, image)))
 
 
 def write_image(path: str | Path, image: torch.Tensor, *, png_compression: int = 1, dpi: float | None = None) -> None:

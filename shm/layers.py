@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-
 EPSILON = 1e-5
 """What is added to a variance, so that nothing is divided by zero."""
 

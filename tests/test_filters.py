@@ -21,6 +21,7 @@ from shm.filters import (
     resize_image,
     split_rows,
     split_tiles,
+    to_gray,
 )
 
 SIZES = [(1, 1), (37, 53)]
@@ -164,3 +165,10 @@ def test_a_white_photograph_stays_in_range_at_any_size(dtype) -> None:
     for size in ((37, 50), (13, 17), (60, 81), (61, 83)):
         small = resize_image(white, size)
         assert torch.allclose(small, torch.ones(())) and small.max() <= 1
+
+
+def test_gray_weighs_the_colors_and_keeps_what_is_gray_already() -> None:
+    weights = [to_gray(torch.eye(3)[:, channel].view(1, 3, 1, 1)).item() for channel in range(3)]
+    assert weights == pytest.approx([0.299, 0.587, 0.114])
+    gray = noise(2, 1, 37, 53)
+    assert torch.equal(to_gray(gray.expand(2, 3, 37, 53)), gray)

@@ -1,6 +1,7 @@
 """The training wing on tiny pictures and networks: what is known exactly stays exact, a run repeats, resumes and exports."""
 
 import argparse
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -325,6 +326,15 @@ def test_what_cannot_be_trained_is_said_in_one_line(options, code, sentence, dat
     assert len(said) == 1 and said[0].startswith("error: ") and sentence in said[0]
 
 
+@pytest.mark.parametrize("stage", ["segmenter", "head"])
+def test_somebody_without_a_label_teaches_the_presence_alone(stage, data_folder, segmenter_folder, tmp_path):
+    for part in ("somebody", "background"):
+        shutil.copytree(data_folder / part, tmp_path / "data" / part)
+    options = ["--init", str(segmenter_folder)] if stage == "segmenter" else []
+    with pytest.raises(FileNotFoundError, match=f"expected labelled people or cut-outs for the stage {stage}, got neither"):
+        train.run(arguments(stage, tmp_path / "data", tmp_path / "run", *options))
+
+
 @pytest.fixture(scope="module")
 def head_folder(tmp_path_factory):
     torch.manual_seed(0)
@@ -519,8 +529,8 @@ def test_tones_are_taught_to_a_presence_that_knows_colors(data_folder, data, seg
         options = ("--init", str(init), "--steps", steps, "--batch", "8", "--learning-rate", "0.01", "--seed", "3")
         assert train.run(arguments(stage, data_folder, tmp_path / stage, *options)) == 0
     assert "step 200 loss" in capsys.readouterr().err
-    pictures, there = presence.list_tones(data, seed=3)
-    plain = len(pictures) // 3
+    pictures, there, plain = presence.list_tones(data, seed=3)
+    assert len(pictures) == 3 * plain
     assert there.tolist() == 3 * there[:plain].tolist() and there[:plain].sum() == len(data.photographs) + len(data.somebody)
     assert all(torch.equal(one, other) for one, other in zip(pictures, [image for image, _ in data.photographs]))
     assert [picture.shape for picture in pictures] == 3 * [picture.shape for picture in pictures[:plain]]

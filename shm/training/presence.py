@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from shm.filters import fit_size, resize
+from shm.filters import fit_size, resize, to_gray
 from shm.matte import to_depth
 from shm.segmentation import Segmenter
 from shm.training.dataset import LAYER_SIDE, TrainingSet, certain_person, draw_layers
@@ -32,9 +32,6 @@ SCALES = (0.8, 1.0)
 
 COPIES = 2
 """How many copies in other tones come with a picture."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""What red, green and blue count in gray (ITU-R BT.601)."""
 
 MEMORY = 0.02
 """Weight of the squared distance from what a presence said before, beside the cross entropy."""
@@ -67,11 +64,11 @@ def list_pictures(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], 
     return people + nobody, (torch.arange(len(people) + len(nobody)) < len(people)).float()
 
 
-def list_tones(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Return photographs (3, H, W) of somebody and of nobody, then `COPIES` copies of each in other tones; and 1 or 0 for each.
+def list_tones(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], torch.Tensor, int]:
+    """Return photographs (3, H, W) of somebody and of nobody, then `COPIES` copies of each in other tones; a float 1 or 0 for
+    each; and how many come first, as they are.
 
-    First come all as they are, then all of them in other tones, as often as there are copies: a photograph in black and white shows
-    whom it showed. Of those of nobody half come in part.
+    A photograph in black and white shows whom it showed. Of those of nobody half come in part.
 
     Args:
         data: where from.
@@ -82,7 +79,7 @@ def list_tones(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], tor
     people = len(plain)
     plain += [image[:, *cut_part(rng, image)] if rng.random() < 0.5 else image for image in data.backgrounds]
     pictures = plain + [shift_tone(rng, image) for _ in range(COPIES) for image in plain]
-    return pictures, (torch.arange(len(plain)) < people).float().repeat(1 + COPIES)
+    return pictures, (torch.arange(len(plain)) < people).float().repeat(1 + COPIES), len(plain)
 
 
 def shift_tone(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
@@ -94,7 +91,7 @@ def shift_tone(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
     elif kind > 0.75:
         color = color * rng.uniform(0.2, 0.7)
     else:
-        gray = (color * torch.tensor(LUMA).view(3, 1, 1)).sum(dim=0, keepdim=True)
+        gray = to_gray(color[None])[0]
         gray = gray.clamp(min=1e-3) ** float(np.exp(rng.normal(0, 0.3)))
         if rng.random() < 0.6:  # harder or softer paper
             gray = (gray - 0.5) * float(np.exp(rng.normal(0.15, 0.3))) + 0.5 + rng.normal(0, 0.05)

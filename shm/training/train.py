@@ -32,7 +32,7 @@ from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch,
 from shm.training.losses import matting_loss, presence_loss, trimap_loss
 from shm.training.mining import repeat_hard
 from shm.training.networks import NEW_PARTS, open_stage, save_stage
-from shm.training.presence import COPIES, list_pictures, list_tones, teach_presence, view_pictures
+from shm.training.presence import list_pictures, list_tones, teach_presence, view_pictures
 
 PRESENCE_STAGES = ("presence", "tones")
 """Stages that train a segmenter's presence alone."""
@@ -281,11 +281,9 @@ def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> floa
     network = open_stage(config.stage, config.init, "")
     if config.stage == "presence":
         network.add_presence()
-        pictures, there = list_pictures(data, seed=config.seed)
-        remembered = 0
+        pictures, there, remembered = *list_pictures(data, seed=config.seed), 0
     else:
-        pictures, there = list_tones(data, seed=config.seed)
-        remembered = len(pictures) // (1 + COPIES)
+        pictures, there, remembered = list_tones(data, seed=config.seed)
     network.to(device=device, memory_format=torch.channels_last).eval()
     if not 0 < there.sum() < len(there):
         sentence = "expected people in labelled/ or somebody/, and pictures without any in background/"
@@ -324,8 +322,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     arguments.out.mkdir(parents=True, exist_ok=True)
     data = read_set(Path(config.data), seed=config.seed, made_layers=config.made_layers)
-    labelled = config.stage == "segmenter" and data.photographs
-    if config.stage not in PRESENCE_STAGES and not (data.layers or data.cutouts or labelled):
+    shown = data.layers or data.cutouts or (config.stage == "segmenter" and data.photographs)
+    if config.stage not in PRESENCE_STAGES and not shown:
         raise FileNotFoundError(f"{config.data}: expected labelled people or cut-outs for the stage {config.stage}, got neither")
     sizes = f"{len(data.photographs)} labelled, {len(data.layers)} layers, "
     sizes += f"{len(data.cutouts)} cut-outs, {len(data.backgrounds)} backgrounds, {len(data.somebody)} of somebody"
