@@ -441,6 +441,13 @@ class Page:
         script = "([selector, source]) => { const image = document.querySelector(selector); return image && image.src != source && image.complete }"
         self.page.wait_for_function(script, arg=[selector, source])
 
+    def write_cell(self, selector: str, text: str) -> None:
+        """Write into a table's cell, once its editor is there to be written into."""
+        self.page.locator(selector).dblclick()
+        editor = self.page.locator(f"{selector} textarea:focus")
+        editor.fill(text)
+        editor.press("Enter")
+
     @contextmanager
     def another(self, selector: str) -> Iterator[None]:
         """Expect that what is done inside brings another picture."""
@@ -989,7 +996,8 @@ def test_tables_are_worked_out(client: Client) -> None:
 
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 def test_browser_the_lesson_computes_as_one_types_and_points(open_page, two_people: None, locale: str) -> None:
-    page = open_page(locale=locale).page
+    visit = open_page(locale=locale)
+    page = visit.page
     word = {key: both[locale == "zh-CN"] for key, both in WORDS.items()}
     page.get_by_role("tab", name=word["lesson_tab"]).click()
     page.get_by_text("(80, 70, 60)").first.wait_for()
@@ -998,10 +1006,7 @@ def test_browser_the_lesson_computes_as_one_types_and_points(open_page, two_peop
     assert people[:6] == [word["class_background"]] * 3 + [word["class_person"]] * 3
     page.locator("#threshold input[type=range]").press("End")
     page.wait_for_function("word => !document.querySelector('#simple').innerText.includes(word)", arg=word["class_person"])
-    page.locator("#table-a [data-testid='cell-0-0']").dblclick()
-    page.keyboard.press("Control+A")
-    page.keyboard.type("1")
-    page.keyboard.press("Enter")
+    visit.write_cell("#table-a [data-testid='cell-0-0']", "1")
     page.locator("#table-m td").filter(has_text="(200, 150, 100)").first.wait_for()
     page.click("#open-example")
     page.wait_for_selector("#pointed img")
@@ -1144,10 +1149,7 @@ def test_browser_a_chinese_reader_reads_every_error_in_chinese(open_page, tmp_pa
     page.click("#start")
     page.get_by_text("page.jpg：需要照片").wait_for()
     page.get_by_role("tab", name=WORDS["lesson_tab"][1]).click()
-    page.locator("#table-a [data-testid='cell-0-0']").dblclick()
-    page.keyboard.press("Control+A")
-    page.keyboard.type("no")
-    page.keyboard.press("Enter")
+    visit.write_cell("#table-a [data-testid='cell-0-0']", "no")
     expect("单元格应为 1 个数字，收到“no”")
     page.click("#open-example")
     page.wait_for_selector("#pointed img")
