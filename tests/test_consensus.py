@@ -86,12 +86,14 @@ def test_a_folder_is_labelled_and_cut_out_at_the_size_that_training_reads(tmp_pa
         (tmp_path / part).mkdir()
     photograph = np.full((400, 800, 3), 90, np.uint8)
     photograph[:, :624] = (200, 150, 120)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was held upright
     opinions = np.zeros((64, 128, 3), np.uint8)
     opinions[:, :100] = 255
     doubted = opinions.copy()
     doubted[:, 100:, 1:] = 255  # two see somebody else
     for name, said in (("sure", opinions), ("doubted", doubted), ("none", 0 * opinions)):
-        Image.fromarray(photograph).save(tmp_path / f"photos/{name}.jpg", quality=95)
+        Image.fromarray(photograph).rotate(90, expand=True).save(tmp_path / f"photos/{name}.jpg", quality=95, exif=turned)
         Image.fromarray(said).save(tmp_path / f"opinions/{name}.png")
     assert label_folder(tmp_path / "photos", tmp_path / "opinions", tmp_path / "out") == (2, 1, 1)
     images = {name: np.asarray(Image.open(tmp_path / f"out/labelled/image/{name}.jpg")) for name in ("sure", "doubted")}

@@ -117,6 +117,18 @@ def test_degraded_trimaps_are_unsure_where_hair_is_and_sure_elsewhere():
     assert mean[1, :16].mean() > 0.8 and mean[0, -16:].mean() > 0.8
 
 
+def test_a_square_that_misses_the_person_still_shows_the_layer():
+    class Far(np.random.Generator):
+        def normal(self, *_):
+            return 9.0
+
+    layer = torch.full((4, 60, 30), 255, dtype=torch.uint8)
+    layer[:, :, :8] = 0
+    layer[:, 20:, 22:] = 0
+    rng = Far(np.random.PCG64(0))
+    assert synthesis.sample_affine(rng, layer, *synthesis.place_person(rng, layer, 64), 64).shape == (1, 4, 64, 64)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (37, 53), (1, 200)])
 def test_colors_spread_at_any_size_and_stay_where_they_are_known(size):
     color = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))

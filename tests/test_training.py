@@ -155,16 +155,17 @@ def test_gradient_and_laplacian_losses_see_slopes_and_not_offsets():
 
 def test_pixels_that_nobody_knows_count_nothing():
     logits, target = torch.randn(1, 3, 4, 4), torch.zeros(1, 8, 8, dtype=torch.int64)
-    target[:, :, 4:] = -1
+    target[:, :, 4:6], target[:, :, 6:] = -1, dataset.OUTSIDE
     changed = logits.clone()
     changed[..., 3] += 100.0  # seen by ignored pixels alone: enlarging blends only the neighboring column
     assert losses.trimap_loss(logits, target).item() == pytest.approx(losses.trimap_loss(changed, target).item())
 
 
 def test_presence_is_taught_by_who_is_there_and_by_nobody_at_all():
-    target = torch.zeros(4, 10, 10, dtype=torch.int64)
-    target[0, :5], target[1, 0, 0], target[2, 0] = 1, 1, 2  # somebody, a trace of somebody, an edge; the last is empty
-    logits = torch.tensor([1.0, 5.0, -5.0, 2.0]).view(4, 1, 1, 1)
+    target = torch.zeros(5, 10, 10, dtype=torch.int64)
+    target[0, :5], target[1, 0, 0], target[2, 0], target[3, 0] = 1, 1, 2, -1  # somebody, a trace of one, an edge, a doubt; nobody
+    target[4, 5:] = dataset.OUTSIDE
+    logits = torch.tensor([1.0, 5.0, -5.0, -6.0, 2.0]).view(5, 1, 1, 1)
     expected = (torch.nn.functional.softplus(torch.tensor(-1.0)) + torch.nn.functional.softplus(torch.tensor(2.0))) / 2
     assert losses.presence_loss(logits, target, least_fraction=0.02).item() == pytest.approx(expected.item())
 
@@ -298,6 +299,13 @@ def test_an_empty_set_is_refused(tmp_path):
         dataset.read_set(tmp_path, seed=1, made_layers=1)
 
 
+def test_a_photograph_that_was_taken_on_its_side_is_read_upright(tmp_path):
+    picture, turned = Image.new("RGB", (40, 30)), Image.Exif()
+    turned[0x0112] = 6
+    picture.save(tmp_path / "turned.jpg", exif=turned)
+    assert dataset.read(tmp_path / "turned.jpg", "RGB").shape == (3, 40, 30)
+
+
 def test_a_label_of_another_size_is_refused(data_folder):
     with pytest.raises(ImageError, match="expected the size of 0.png, 90 x 120, got 130 x 100"):
         dataset.read_labelled(data_folder / "labelled/image/0.png", data_folder / "background/0.png")
@@ -324,6 +332,11 @@ def test_what_cannot_be_trained_is_said_in_one_line(options, code, sentence, dat
     assert main(["train", *words, "--made-layers", "0"]) == code
     said = [line for line in capfd.readouterr().err.splitlines() if "labelled, " not in line]
     assert len(said) == 1 and said[0].startswith("error: ") and sentence in said[0]
+
+
+def test_without_a_wish_training_takes_no_float16(monkeypatch):
+    monkeypatch.setattr(networks, "find_precision", lambda name, device: torch.float16)
+    assert networks.find_training_precision("", torch.device("cpu")) == torch.float32
 
 
 @pytest.mark.parametrize("stage", ["segmenter", "head"])

@@ -9,6 +9,7 @@ photographs, after which the branch learns to say what MODNet's says of them. So
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,8 @@ def convert_network(source: Path, pictures: Path, folder: Path, *, count: int = 
         raise FileNotFoundError(f"{pictures}: expected photographs, found none")
     original = read_original(source)
     network, head = take_apart(original, str(source))
-    imitate(network, head, original, [read(path, "RGB") for path in files[:: max(1, len(files) // count)]], steps)
+    chosen = files[:: math.ceil(len(files) / count)]
+    imitate(network, head, original, [read(path, "RGB") for path in chosen], steps)
     save_stage(network, "segmenter", folder)
     save_stage(head, "head", folder)
 

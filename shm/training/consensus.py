@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy import ndimage
 
 from shm.foreground import estimate_foreground
@@ -83,7 +83,8 @@ def label_folder(photos: Path, opinions: Path, out: Path) -> tuple[int, int, int
         (out / part).mkdir(parents=True, exist_ok=True)
     labelled = cut = left = 0
     for path in sorted(opinions.glob("*.png")):
-        image = Image.open(photos / f"{path.stem}.jpg").convert("RGB")
+        with Image.open(photos / f"{path.stem}.jpg") as photograph:
+            image = ImageOps.exif_transpose(photograph).convert("RGB")
         image.thumbnail((LAYER_SIDE, LAYER_SIDE), Image.Resampling.LANCZOS)
         alpha, known = agree(np.asarray(Image.open(path).resize(image.size, Image.Resampling.BICUBIC), np.float32) / 255)
         if not is_useful(alpha, known):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from shm.filters import resize
 from shm.matte import ImageError
@@ -51,6 +51,10 @@ CUTOUT_FRACTION = 0.7
 
 SEGMENTED = 0.85
 """How often the head's soft trimap is a segmenter's."""
+
+
+OUTSIDE = -2
+"""The segmenter's target where a square shows nothing of the photograph; unlike what nobody knows, no person can be there."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +119,9 @@ def read_labelled(image_path: Path, label_path: Path) -> tuple[torch.Tensor, tor
 
 
 def read(path: Path, mode: str) -> torch.Tensor:
-    """Read a picture in a mode of PIL as (C, H, W) uint8, its longer side at most `LAYER_SIDE`."""
+    """Read a picture, upright, in a mode of PIL as (C, H, W) uint8, its longer side at most `LAYER_SIDE`."""
     with Image.open(path) as picture:
-        picture = picture.convert(mode)
+        picture = ImageOps.exif_transpose(picture).convert(mode)
         picture.thumbnail((LAYER_SIDE, LAYER_SIDE), Image.Resampling.NEAREST if mode == "LA" else Image.Resampling.LANCZOS)
         array = np.array(picture)
     return torch.from_numpy(array[..., None] if array.ndim == 2 else array).permute(2, 0, 1).contiguous()
@@ -163,7 +167,7 @@ def draw_labelled(
         radius: how far from an edge unknown reaches, in pixels.
 
     Returns:
-        image (1, 3, side, side) float32 in [0, 1]; target (1, side, side) int64, as `target_from_alpha` says.
+        image (1, 3, side, side) float32 in [0, 1]; target (1, side, side) int64, as `target_from_alpha` says, or `OUTSIDE`.
     """
     image, label = data.photographs[rng.integers(len(data.photographs))]
     height, width = image.shape[-2:]
@@ -178,7 +182,7 @@ def draw_labelled(
         part = tensor[None, :, top : top + rows, left : left + columns].float() / 255
         return resize(part.flip(-1) if mirrored else part, size)
 
-    canvas, target = torch.full((1, 3, side, side), 0.5), torch.full((1, side, side), -1)
+    canvas, target = torch.full((1, 3, side, side), 0.5), torch.full((1, side, side), OUTSIDE)
     y, x = rng.integers(0, side - size[0] + 1), rng.integers(0, side - size[1] + 1)
     place = np.s_[..., y : y + size[0], x : x + size[1]]
     canvas[place] = shift_color(rng, crop(image), 0.15)

@@ -12,7 +12,7 @@ from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet
 
 SIDE = 384
-"""Longer side at which a segmenter sees each background, in pixels."""
+"""Side of a square of as many pixels as a segmenter sees of each background."""
 
 TIMES = 4
 """How often a hard background is drawn, compared with another one."""

@@ -11,6 +11,7 @@ from torch import nn
 from shm.filters import fit_size, resize
 from shm.matte import CheckpointError
 from shm.matting import MattingConfig, MattingHead
+from shm.pipeline import find_precision
 from shm.segmentation import PRESETS, Segmenter, open_network, silence_transformers, streamline
 from shm.training.dataset import SEEN_FRACTION
 
@@ -52,6 +53,20 @@ class EndToEnd(nn.Module):
         logits = said.logits.float()
         probabilities = (PRESETS["embedded"].sharpness * resize(logits[:count], size)).softmax(dim=1)
         return logits, said.presence, probabilities, self.head(image[:count], probabilities)
+
+
+def find_training_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the number format of a name; without one the device's best, but not float16, in which small gradients vanish.
+
+    Raises:
+        ValueError: no such name, or float16.
+    """
+    precision = find_precision(name or None, device)
+    if precision != torch.float16:
+        return precision
+    if name:
+        raise ValueError("precision: expected float32 or bfloat16, got float16")
+    return torch.float32
 
 
 def open_stage(stage: str, init: str, segmenter: str) -> nn.Module:

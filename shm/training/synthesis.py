@@ -279,6 +279,7 @@ def place_person(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tu
     half, center = REACH * side / scale, []
     for start, end, ends in zip(low, high, cut):
         middle = (start + end) / 2 + rng.normal(0, 0.25) * (end - start)
+        middle = min(max(middle, start - half), end + half)  # the square may miss the person, not the layer
         middle = max(middle, start + half) if ends[0] else middle
         center.append(min(middle, end - half) if ends[1] else middle)
     return (center[1], center[0]), scale

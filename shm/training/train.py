@@ -26,12 +26,12 @@ from torch import nn
 
 from shm.matte import CheckpointError
 from shm.matting import fuse
-from shm.pipeline import find_device, find_precision
+from shm.pipeline import find_device
 from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, draw_segmenter_batch, read_set
 from shm.training.losses import matting_loss, presence_loss, trimap_loss
 from shm.training.mining import repeat_hard
-from shm.training.networks import NEW_PARTS, open_stage, save_stage
+from shm.training.networks import NEW_PARTS, find_training_precision, open_stage, save_stage
 from shm.training.presence import list_pictures, list_tones, teach_presence, view_pictures
 
 PRESENCE_STAGES = ("presence", "tones")
@@ -78,7 +78,7 @@ class TrainingConfig:
         made_layers: layers made from labelled photographs before training starts.
         hardest: how many of the backgrounds, those that the initial segmenter takes for people most, the segmenter sees oftener.
         seed: of everything that is drawn.
-        device, precision: as in `shm.load`, where empty takes the best; not float16, in which small gradients vanish.
+        device, precision: as in `shm.load`, where empty takes the best; not float16 (`find_training_precision`).
 
     Raises:
         ValueError: a field that is not as above.
@@ -115,8 +115,7 @@ class TrainingConfig:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
         if self.stage in SEGMENTER_STAGES and not self.init:
             raise ValueError("init: expected the folder of a TrimapNetwork for the segmenter, got none")
-        if find_precision(self.precision or None, find_device(self.device or None)) == torch.float16:
-            raise ValueError("precision: expected float32 or bfloat16, got float16")
+        find_training_precision(self.precision, find_device(self.device or None))
 
 
 def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: TrainingConfig) -> torch.Tensor:
@@ -179,7 +178,7 @@ class Trainer:
     def __init__(self, config: TrainingConfig, out: Path, data: TrainingSet) -> None:
         self.config, self.out, self.data = config, out, data
         self.device = find_device(config.device or None)
-        self.precision = find_precision(config.precision or None, self.device)
+        self.precision = find_training_precision(config.precision, self.device)
         torch.manual_seed(config.seed)
         shown = config.segmenter and config.stage == "head"
         self.segmenter = Segmenter.from_pretrained(config.segmenter) if shown else None
@@ -288,7 +287,7 @@ def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> floa
     if not 0 < there.sum() < len(there):
         sentence = "expected people in labelled/ or somebody/, and pictures without any in background/"
         raise FileNotFoundError(f"{config.data}: {sentence}")
-    precision = find_precision(config.precision or None, device)
+    precision = find_training_precision(config.precision, device)
     views = view_pictures(network, pictures, side=config.side, device=device, precision=precision)
     settings = {"steps": config.steps, "batch": config.batch, "learning_rate": config.learning_rate, "seed": config.seed}
     loss = teach_presence(network.presence, views, there, remembered=remembered, **settings)
