@@ -122,9 +122,8 @@ def test_a_square_that_misses_the_person_still_shows_the_layer():
         def normal(self, *_):
             return 9.0
 
-    layer = torch.full((4, 60, 30), 255, dtype=torch.uint8)
-    layer[:, :, :8] = 0
-    layer[:, 20:, 22:] = 0
+    layer = torch.full((4, 64, 30), 255, dtype=torch.uint8)
+    layer[..., :1], layer[..., 29:] = 0, 0  # cut above and below, so enlarged
     rng = Far(np.random.PCG64(0))
     assert synthesis.sample_affine(rng, layer, *synthesis.place_person(rng, layer, 64), 64).shape == (1, 4, 64, 64)
 
