@@ -297,9 +297,10 @@ def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> floa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of the configuration."""
-    parser.add_argument("stage", choices=("segmenter", "head", "joint", "presence", "tones"), help="what to train")
+    what = "what to train; the last two take minutes and resume nothing"
+    parser.add_argument("stage", choices=("segmenter", "head", "joint", "presence", "tones"), help=what)
     parser.add_argument("data", help="folder of the training set, laid out as shm/training/dataset.py says")
-    parser.add_argument("-o", "--out", required=True, type=Path, help="folder for checkpoint and weights; resumed if present")
+    parser.add_argument("-o", "--out", required=True, type=Path, help="folder for weights and checkpoint, which is resumed")
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (default: %(default)s)")
     for field in fields(TrainingConfig)[2:]:
         name = "--" + field.name.replace("_", "-")
