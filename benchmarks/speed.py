@@ -239,7 +239,8 @@ def format_row(megapixels: float, unknown_fraction: float, found: Measurement) -
 def main() -> None:
     """Print the table, each line as soon as it is known."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
-    parser.add_argument("--init", type=Path, required=True, help="folder of the DeepLab whose forward is u")
+    unit = "folder of the DeepLab whose forward is u: the repository of the preset deeplabv3-mobilenetv2"
+    parser.add_argument("--init", type=Path, required=True, help=unit)
     parser.add_argument("--megapixels", nargs="+", type=float, default=[1, 4, 12, 24, 48, 100], metavar="MP")
     parser.add_argument("--repeats", type=int, default=3, help="of which the median is printed (default: 3)")
     parser.add_argument("--u2net", type=Path, metavar="FILE", help="time U2-Net as well; benchmarks.peers says where it is")
