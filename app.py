@@ -18,7 +18,7 @@ from panes.agents import build_agents, limit_tools
 from panes.batch import build_batch
 from panes.id_photo import build_id_photo
 from panes.lesson import build_lesson
-from panes.session import EXAMPLES, KEEP_SECONDS, MAX_MEGABYTES, SESSIONS, TAKE_PASTED, open_folder
+from panes.session import EXAMPLES, MAX_MEGABYTES, SESSIONS, TAKE_PASTED, keep_clean, open_folder
 from panes.touch_up import build_touch_up
 from panes.words import I18N, label, name_controls, say_labels
 
@@ -26,8 +26,6 @@ import gradio as gr
 
 import shm
 
-CLEAN_SECONDS = 600
-"""How often pictures that are older than `KEEP_SECONDS` are looked for, and deleted."""
 NO_LINK = "No public link: Gradio's service cannot be reached from here. The app goes on at the address above."
 
 
@@ -42,7 +40,7 @@ class Page(gr.Blocks):
 def build(matting: shm.HumanMatting) -> gr.Blocks:
     """Lay out the page around one resident pipeline."""
     open_folder()
-    with Page(title="Semantic Human Matting", analytics_enabled=False, delete_cache=(CLEAN_SECONDS, KEEP_SECONDS)) as demo:
+    with Page(title="Semantic Human Matting", analytics_enabled=False) as demo:
         with gr.Row(elem_id="header"):
             gr.HTML(label("title"), elem_id="title")
             gr.HTML(label("promise"), elem_id="promise")
@@ -58,6 +56,7 @@ def build(matting: shm.HumanMatting) -> gr.Blocks:
         build_agents(matting)
         for script in (TAKE_PASTED, name_controls()):
             demo.load(js=script, api_visibility="private")
+    keep_clean()
     return demo.queue(max_size=16)
 
 

@@ -6,6 +6,7 @@ addresses as files, and has one session for all callers, so that `/download` wou
 
 # No annotations from __future__: Gradio reads the types of what is offered here, not their names.
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import gradio as gr
@@ -14,7 +15,7 @@ import shm
 from panes import lend_gpu
 from panes.batch import MAX_PHOTOGRAPHS, find_name
 from panes.id_photo import make_photographer
-from panes.session import fault, heed, read_upload, save_image, save_zip, take_photo
+from panes.session import fault, heed, make_folder, read_upload, save_image, save_zip, take_photo
 from panes.words import read_language
 from shm.editing import Scene, compose
 from shm.id_photo import FORMATS, PAPERS
@@ -39,10 +40,10 @@ def make_cutters(matting: shm.HumanMatting) -> tuple[Callable, Callable]:
     """Return what cuts out one photograph, and many."""
     matte_photo = lend_gpu(lambda image: matting(image), seconds=15)
 
-    def cut_out(photo: str, files: list[str], scene: Scene, language: str) -> str:
+    def cut_out(photo: str, files: list[str], folder: Path, scene: Scene, language: str) -> str:
         path = take_photo(photo, language)
         matte = matte_photo(read_upload(path, language))
-        return save_image(f"{find_name(path, files)}.png", heed(language, compose, matte, scene))
+        return save_image(f"{find_name(path, files)}.png", heed(language, compose, matte, scene), folder=folder)
 
     def cut_out_photo(request: gr.Request, photo: str, kind: Kind = "transparent", color: str = "#ffffff") -> gr.FileData:
         """Cut the people out of a photograph.
@@ -52,7 +53,7 @@ def make_cutters(matting: shm.HumanMatting) -> tuple[Callable, Callable]:
             kind: what is behind the people: nothing, a color, or the photograph's own background out of focus.
             color: of the background, such as "#00b140".
         """
-        return give(cut_out(photo, [], Scene(kind, color=color), read_language(request)))
+        return give(cut_out(photo, [], make_folder(), Scene(kind, color=color), read_language(request)))
 
     def cut_out_photos(
         request: gr.Request, photos: list[str], kind: Kind = "transparent", color: str = "#ffffff"
@@ -64,12 +65,12 @@ def make_cutters(matting: shm.HumanMatting) -> tuple[Callable, Callable]:
             kind: what is behind the people: nothing, a color, or the photograph's own background out of focus.
             color: of the background, such as "#00b140".
         """
-        language, files, failures = read_language(request), [], []
+        language, files, failures, folder = read_language(request), [], [], make_folder()
         if len(photos) > MAX_PHOTOGRAPHS:
             raise fault("too_many", language, limit=MAX_PHOTOGRAPHS, count=len(photos))
         for number, photo in enumerate(photos, start=1):
             try:
-                files.append(cut_out(photo, files, Scene(kind, color=color), language))
+                files.append(cut_out(photo, files, folder, Scene(kind, color=color), language))
             except gr.Error as error:
                 failures.append(f"{number}. {error.message}")
         if not files:

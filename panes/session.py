@@ -7,9 +7,13 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
+import time
 import zipfile
 from base64 import b64decode
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -29,6 +33,8 @@ SCREEN_SIDE = 1024
 KEEP_SECONDS = 1800
 """How long a visitor's mattes and files are kept, the latest `SESSIONS` visitors' only; a matte is 500 MB at the most."""
 SESSIONS = 20
+CLEAN_SECONDS = 600
+"""How often files that are older than `KEEP_SECONDS` are looked for, and deleted."""
 
 SAVE_FILE = """(file) => {
   const link = document.createElement('a')
@@ -51,11 +57,36 @@ TAKE_PASTED = """() => document.addEventListener('paste', (event) => {
 """Takes a picture that is pasted anywhere on the page as one dropped on the open tab's photograph."""
 
 
+@cache
 def open_folder() -> None:
-    """Make the folder of uploads and results, unless one is given; in a shared one, apps delete each other's files."""
-    if "GRADIO_TEMP_DIR" not in os.environ:
-        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="shm-")
-        atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+    """Make this process's own folder of uploads and results, in the one that is given: all in it is the app's to delete."""
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="shm-", dir=os.environ.get("GRADIO_TEMP_DIR") or None)
+    atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+
+
+def keep_clean() -> None:
+    """Delete old files from now on; what is there already belongs to the page.
+
+    Gradio's own `delete_cache` (6.31) knows only the files that a component handed over.
+    """
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    kept = set(folder.glob("*"))
+
+    def clean() -> None:
+        while True:
+            time.sleep(CLEAN_SECONDS)
+            clean_folder(folder, kept)
+
+    threading.Thread(target=clean, daemon=True).start()
+
+
+def clean_folder(folder: Path, kept: set[Path]) -> None:
+    """Delete what is in a folder, but for `kept`, once nothing in it changed for `KEEP_SECONDS`."""
+    for place in set(folder.glob("*")) - kept:
+        with suppress(OSError):  # gone meanwhile
+            changed = max(path.lstat().st_ctime for path in (place, *place.rglob("*")))
+            if time.time() - changed > KEEP_SECONDS:
+                shutil.rmtree(place) if place.is_dir() else place.unlink()
 
 
 def make_input(name: str, **options: object) -> gr.Image:
@@ -151,9 +182,9 @@ def make_folder() -> Path:
     return folder
 
 
-def save_image(name: str, image: torch.Tensor, *, dpi: float | None = None) -> str:
-    """Write an image into a folder of its own and return its path."""
-    path = make_folder() / name
+def save_image(name: str, image: torch.Tensor, *, folder: Path | None = None, dpi: float | None = None) -> str:
+    """Write an image into a folder, one of its own unless another is given, and return its path."""
+    path = (folder or make_folder()) / name
     shm.write_image(path, image, dpi=dpi)
     return str(path)
 

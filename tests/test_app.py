@@ -66,6 +66,7 @@ CHOSEN = ["#000000", "#000000", 4, "studio", None, 100, 0, 0, 0, 0, 0, 0, True, 
 def uploads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The app's upload folder."""
     folder, before = tmp_path_factory.mktemp("uploads"), os.environ.get("GRADIO_TEMP_DIR")
+    session.open_folder()  # so that building an app opens no other
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     yield folder
     os.environ.pop("GRADIO_TEMP_DIR")
@@ -1241,23 +1242,52 @@ def test_visitors_do_not_see_each_other_s_pictures(address: str, photo: Path) ->
         Client(address, verbose=False).predict("cutout", api_name="/download")
 
 
-def test_pictures_are_deleted_after_a_while(matting: shm.HumanMatting, photo: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "short"))
-    monkeypatch.setattr(app, "CLEAN_SECONDS", 1)
-    monkeypatch.setattr(app, "KEEP_SECONDS", 20)  # longer than the cut-out takes; Gradio goes by when a file last changed in any way
-    (tmp_path / "short").mkdir()
+def test_every_file_of_a_visitor_is_deleted_after_a_while(matting, photo: Path, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "short"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    monkeypatch.setattr(session, "CLEAN_SECONDS", 0.2)
     demo = app.build(matting)
-    _, address, _ = demo.launch(prevent_thread_lock=True, server_name="127.0.0.1", server_port=free_port(), **app.launch_options())
-    cut_out(Client(address, verbose=False, download_files=str(tmp_path)), photo)
-    made = [path for path in (tmp_path / "short").rglob("*") if path.name in ("photo.jpg", "alpha.png", "composite.png", "portrait.jpg")]
-    assert {path.name for path in made} == {"photo.jpg", "alpha.png", "composite.png", "portrait.jpg"}
-    deadline = time.monotonic() + 60
-    while any(path.exists() for path in made) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    left = [path.name for path in made if path.exists()]
+    page = set(folder.rglob("*"))
+    place = {"server_name": "127.0.0.1", "server_port": free_port()}
+    _, address, _ = demo.launch(prevent_thread_lock=True, **place, **app.launch_options())
+    client = Client(address, verbose=False, download_files=str(tmp_path))
+    cut_out(client, photo)
+    client.predict("zip", api_name="/download")
+    client.predict([handle_file(photo)] * 2, api_name="/batch")
+    client.predict([write_address(photo)], api_name="/cut_out_photos")
+    (folder / "tmp1").write_bytes(b"an upload that broke off")
+    time.sleep(0.5)
+    made = {path.name for path in set(folder.rglob("*")) - page}
+    assert {"tmp1", "portrait.jpg", "portrait.zip", "portrait.alpha16.png", "portrait.png", "photo", "photo.png"} <= made
+    monkeypatch.setattr(session, "KEEP_SECONDS", 0.5)
+    deadline = time.monotonic() + 30
+    while set(folder.rglob("*")) - page and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert set(folder.rglob("*")) == page  # neither more nor less
+    answer = httpx.get(f"{address}config").json()
+    examples = [part["props"]["samples"] for part in answer["components"] if part["type"] == "dataset"]
+    assert httpx.get(examples[0][0][0]["url"]).status_code == 200
     demo.close(verbose=False)
     gc.collect()
-    assert left == []
+
+
+def test_a_file_stays_as_long_as_its_folder_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "KEEP_SECONDS", 1)
+    for name in ("batch", "single", "page"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "first.png").touch()
+    time.sleep(1.2)
+    (tmp_path / "batch" / "second.png").touch()
+    session.clean_folder(tmp_path, {tmp_path / "page"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch", "page"]
+    assert len(list((tmp_path / "batch").iterdir())) == 2
+
+
+def test_each_process_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    session.open_folder.__wrapped__()
+    assert Path(os.environ["GRADIO_TEMP_DIR"]).parent == tmp_path
 
 
 def test_the_client_of_the_readme_runs(address: str, photo: Path, tmp_path: Path, monkeypatch, capsys) -> None:
