@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
+import sys
 import warnings
 from contextlib import redirect_stdout
 from importlib.util import find_spec
@@ -85,6 +87,7 @@ def main() -> None:
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
     parser.add_argument("--mcp", dest="mcp_server", action="store_true", help="offer cut-outs and ID photos to agents as well, by MCP")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exit in order deletes what visitors left
     if options.mcp_server and find_spec("mcp") is None:
         raise SystemExit("app.py: --mcp needs one more package: pip install 'gradio[mcp]'")
     try:

@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -1426,6 +1427,17 @@ def test_main_warms_up_and_prints_its_address(matting, uploads, runs, monkeypatc
     lines = capfd.readouterr().out.splitlines()
     assert lines == [f"Ready: http://127.0.0.1:{port}/", *([app.NO_LINK] if options else [])]
     assert runs == ["segmenter", "head"]
+
+
+def test_a_terminated_app_leaves_no_picture(tmp_path: Path) -> None:
+    command = [sys.executable, app.__file__, "--port", str(free_port())]
+    run = subprocess.Popen(command, env=os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}, stdout=subprocess.PIPE, text=True)
+    assert run.stdout.readline().startswith("Ready: ")
+    assert any(tmp_path.rglob("*.jpg"))
+    run.terminate()
+    assert run.wait(timeout=30) == 0
+    run.stdout.close()
+    assert not any(tmp_path.glob("shm-*"))
 
 
 def test_main_says_in_one_line_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
