@@ -13,9 +13,10 @@ import gradio as gr
 
 import shm
 from panes import lend_gpu
+from panes.addresses import take_photo
 from panes.batch import MAX_PHOTOGRAPHS, find_name
 from panes.id_photo import make_photographer
-from panes.session import fault, heed, make_folder, read_upload, save_image, save_zip, take_photo
+from panes.session import fault, heed, make_folder, read_upload, save_image, save_zip
 from panes.words import read_language
 from shm.editing import Scene, compose
 from shm.id_photo import FORMATS, PAPERS

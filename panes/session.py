@@ -10,16 +10,13 @@ import tempfile
 import threading
 import time
 import zipfile
-from base64 import b64decode
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from urllib.parse import unquote
 
 import gradio as gr
 import torch
-from gradio.processing_utils import async_ssrf_protected_get, client_utils, httpx
 
 import shm
 from panes.words import label, say, say_error
@@ -131,40 +128,6 @@ def read_upload(path: str, language: str) -> torch.Tensor:
 def is_uploaded(path: str) -> bool:
     """Return whether a file is in the folder of uploads and results."""
     return Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
-
-
-def fetch_photo(address: str, language: str) -> str:
-    """Fetch a photograph from the web, never from this computer's own network; return its file."""
-    address = address.strip()
-    try:
-        if not address.startswith(("https://", "http://")):
-            raise ValueError(f"address: expected https:// or http://, got {address}")
-        response = client_utils.synchronize_async(async_ssrf_protected_get, address).raise_for_status()
-    except (ValueError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
-        raise fault("bad_address", language, address=address) from error
-    return keep_photo(Path(response.url.path).name, response.content, language)
-
-
-def take_photo(address: str, language: str) -> str:
-    """Return the file that an address means: one uploaded to this app, one that is in the address itself, or one on the web."""
-    path = unquote(address.partition("/gradio_api/file=")[2])
-    if path and is_uploaded(path):
-        return path
-    if not address.startswith("data:"):
-        return fetch_photo(address, language)
-    try:
-        return keep_photo("photo", b64decode(address.partition(",")[2]), language)
-    except ValueError as error:
-        raise fault("bad_address", language, address=f"{address[:40]}…") from error
-
-
-def keep_photo(name: str, content: bytes, language: str) -> str:
-    """Write what came as bytes into a folder of its own; return its file."""
-    if len(content) > MAX_MEGABYTES * 2**20:
-        raise fault("too_heavy", language, limit=MAX_MEGABYTES)
-    path = make_folder() / (client_utils.strip_invalid_filename_characters(name) or "photo")
-    path.write_bytes(content)
-    return str(path)
 
 
 def heed(language: str, function: Callable, *values: object, **options: object) -> object:

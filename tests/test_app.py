@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gc
 import json
@@ -16,8 +17,9 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import gradio
@@ -33,7 +35,7 @@ from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 
 import app
 import shm
-from panes import agents, session
+from panes import addresses, agents, session
 from panes.errors import CHINESE_ERRORS
 from panes.view import Choice
 from panes.words import CONTROLS, MESSAGES, WORDS
@@ -314,25 +316,76 @@ def test_no_photograph_is_said(client: Client) -> None:
         client.predict(None, api_name="/cut_out")
 
 
-def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def get(url: str) -> httpx.Response:
-        status = 404 if "gone" in url else 200
-        return httpx.Response(status, content=photo.read_bytes(), request=httpx.Request("GET", url))
+@pytest.fixture
+def web(photo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server on this computer that is taken for one on the internet."""
 
-    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
-    path = client.predict("https://example.org/pictures/portrait.jpg?size=2", api_name="/fetch")
-    assert Path(path).name == "portrait.jpg" and Path(path).read_bytes() == photo.read_bytes()
-    with pytest.raises(AppError, match="No photograph could be fetched from https://example.org/gone.jpg"):
-        client.predict("https://example.org/gone.jpg", api_name="/fetch")
-    monkeypatch.setattr(session, "MAX_MEGABYTES", 0)
-    with pytest.raises(AppError, match="at most 0 megabytes"):
-        client.predict("https://example.org/portrait.jpg", api_name="/fetch")
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            inside = f"http://127.0.0.1:{server.server_port}/portrait.jpg"
+            place = {"/moved.jpg": "pictures/portrait.jpg", "/around.jpg": "around.jpg", "/inside.jpg": inside}.get(path)
+            self.send_response(302 if place else 404 if "gone" in path else 200)
+            if place:
+                self.send_header("Location", place)
+            self.end_headers()
+            while path == "/dripping.jpg":
+                self.wfile.write(b"a")
+                time.sleep(0.05)
+            with suppress(ConnectionError):  # heavy: more than is looked at
+                self.wfile.write(bytes(2**26) if path == "/heavy.jpg" else photo.read_bytes())
+                sent.append((path, self.headers["Host"]))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def handle(self) -> None:
+            with suppress(ConnectionError):
+                super().handle()
+
+    async def find(host: str) -> str:
+        return "127.0.0.1" if host == "example.org" else await find_public(host)
+
+    sent, find_public = [], addresses.find_public
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    monkeypatch.setattr(addresses, "find_public", find)
+    yield f"http://example.org:{server.server_port}"
+    assert all(host == f"example.org:{server.server_port}" for _, host in sent)
+    assert "/heavy.jpg" not in dict(sent)
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("pictures/portrait.jpg?size=2", "moved.jpg"):
+        path = client.predict(f"{web}/{place}", api_name="/fetch")
+        assert Path(path).name == "portrait.jpg" and Path(path).read_bytes() == photo.read_bytes()
+    monkeypatch.setattr(addresses, "FETCH_SECONDS", 1)
+    for name in ("gone.jpg", "around.jpg", "inside.jpg", "dripping.jpg"):
+        with pytest.raises(AppError, match=f"No photograph could be fetched from {web}/{name}"):
+            client.predict(f"{web}/{name}", api_name="/fetch")
+    monkeypatch.setattr(addresses, "MAX_MEGABYTES", 1)
+    with pytest.raises(AppError, match="at most 1 megabytes"):
+        client.predict(f"{web}/heavy.jpg", api_name="/fetch")
 
 
 @pytest.mark.parametrize("address_asked", ["http://127.0.0.1:9/a.jpg", "http://localhost/a.jpg", "file:///etc/hosts", "ftp://a/b", ""])
 def test_this_computer_s_own_network_is_not_fetched_from(client: Client, address_asked: str) -> None:
     with pytest.raises(AppError, match="No photograph could be fetched"):
         client.predict(address_asked, api_name="/fetch")
+
+
+def test_a_host_is_public_where_all_its_addresses_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, *_: object, **__: object) -> list[tuple]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in host.split("+")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert asyncio.run(addresses.find_public("93.184.215.14+2606:2800:21f::1")) == "93.184.215.14"
+    for inside in ("100.100.100.200", "169.254.169.254", "10.0.0.1", "127.0.0.1", "0.0.0.0", "::1", "::ffff:10.0.0.1", "fd00::1", "fe80::1%2"):
+        for host in (inside, f"93.184.215.14+{inside}"):
+            with pytest.raises(ValueError, match="expected one on the internet"):
+                asyncio.run(addresses.find_public(host))
 
 
 def test_errors_and_sentences_are_in_the_reader_s_language(address: str, photo: Path, tmp_path: Path) -> None:
@@ -1064,13 +1117,9 @@ def test_browser_the_keyboard_alone_gets_a_cut_out(open_page) -> None:
     assert download.value.suggested_filename == "astronaut.cutout.png"
 
 
-def test_browser_an_address_is_fetched_and_cut_out(open_page, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def get(url: str) -> httpx.Response:
-        return httpx.Response(200, content=photo.read_bytes(), request=httpx.Request("GET", url))
-
-    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
+def test_browser_an_address_is_fetched_and_cut_out(open_page, web: str) -> None:
     visit = open_page()
-    visit.page.locator("#address textarea, #address input").fill("https://example.org/portrait.jpg")
+    visit.page.locator("#address textarea, #address input").fill(f"{web}/portrait.jpg")
     visit.page.locator("#address textarea, #address input").press("Enter")
     visit.page.wait_for_selector("#closeup img")
     assert visit.page.locator("#composite img").is_visible()
@@ -1325,17 +1374,13 @@ def write_address(photo: Path) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(photo.read_bytes()).decode()}"
 
 
-def test_agents_get_a_file_for_every_kind_of_address(client, address, photo, tmp_path, matte, opened, monkeypatch) -> None:
-    async def get(url: str) -> httpx.Response:
-        return httpx.Response(200, content=photo.read_bytes(), request=httpx.Request("GET", url))
-
-    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
+def test_agents_get_a_file_for_every_kind_of_address(client, address, photo, web, matte, opened) -> None:
     with photo.open("rb") as file:
         sent = httpx.post(f"{address}gradio_api/upload", files={"files": ("portrait.jpg", file)}).json()[0]
     addresses = {
         "photo.png": write_address(photo),
         "portrait.png": f"{address}gradio_api/file={sent}",
-        "face.png": "https://example.org/gradio_api/file=/tmp/face.jpg",  # another Gradio's
+        "face.png": f"{web}/gradio_api/file=/tmp/face.jpg",  # another Gradio's
     }
     for name, place in addresses.items():
         path = client.predict(place, api_name="/cut_out_photo")
