@@ -17,6 +17,8 @@ from panes.session import MAX_MEGABYTES, fault, is_uploaded, make_folder
 FETCH_SECONDS = 20
 """How long a photograph may take to arrive, redirections and all."""
 MAX_REDIRECTIONS = 20
+AT_ONCE = 4
+"""How many photographs are fetched at once for visitors, and how many for agents."""
 
 
 class PublicTransport(httpx.AsyncHTTPTransport):

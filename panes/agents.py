@@ -5,6 +5,7 @@ addresses as files, and has one session for all callers, so that `/download` wou
 """
 
 # No annotations from __future__: Gradio reads the types of what is offered here, not their names.
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +14,7 @@ import gradio as gr
 
 import shm
 from panes import lend_gpu
-from panes.addresses import take_photo
+from panes.addresses import AT_ONCE, take_photo
 from panes.batch import MAX_PHOTOGRAPHS, find_name
 from panes.id_photo import make_photographer
 from panes.session import fault, heed, make_folder, read_upload, save_image, save_zip
@@ -32,19 +33,24 @@ Part = Literal["photo", *(f"sheet on {paper}" for paper in PAPERS)]
 
 
 def build_agents(matting: shm.HumanMatting) -> None:
-    """Offer the actions around one resident pipeline; nothing of them is on the page."""
-    for tool in (*make_cutters(matting), make_portraitist(matting)):
-        gr.api(tool, concurrency_id="matting")
+    """Offer the actions around one resident pipeline; nothing of them is on the page.
+
+    Photographs are fetched at once, and then one agent after the other has a turn.
+    """
+    turn = threading.Lock()
+    for tool in (*make_cutters(matting, turn), make_portraitist(matting, turn)):
+        gr.api(tool, concurrency_id="agents", concurrency_limit=AT_ONCE)
 
 
-def make_cutters(matting: shm.HumanMatting) -> tuple[Callable, Callable]:
+def make_cutters(matting: shm.HumanMatting, turn: threading.Lock) -> tuple[Callable, Callable]:
     """Return what cuts out one photograph, and many."""
     matte_photo = lend_gpu(lambda image: matting(image), seconds=15)
 
     def cut_out(photo: str, files: list[str], folder: Path, scene: Scene, language: str) -> str:
         path = take_photo(photo, language)
-        matte = matte_photo(read_upload(path, language))
-        return save_image(f"{find_name(path, files)}.png", heed(language, compose, matte, scene), folder=folder)
+        with turn:
+            matte = matte_photo(read_upload(path, language))
+            return save_image(f"{find_name(path, files)}.png", heed(language, compose, matte, scene), folder=folder)
 
     def cut_out_photo(request: gr.Request, photo: str, kind: Kind = "transparent", color: str = "#ffffff") -> gr.FileData:
         """Cut the people out of a photograph.
@@ -81,7 +87,7 @@ def make_cutters(matting: shm.HumanMatting) -> tuple[Callable, Callable]:
     return cut_out_photo, cut_out_photos
 
 
-def make_portraitist(matting: shm.HumanMatting) -> Callable:
+def make_portraitist(matting: shm.HumanMatting, turn: threading.Lock) -> Callable:
     """Return what makes ID photos."""
     photographer = make_photographer(matting)
 
@@ -98,7 +104,8 @@ def make_portraitist(matting: shm.HumanMatting) -> Callable:
         """
         path, paper = take_photo(photo, read_language(request)), part.removeprefix("sheet on ")
         choice = (format, 0, 0, 300, background, background, 100, 0, 0, paper if paper in PAPERS else "A4")
-        *_, photo_file, sheet_file, _ = photographer(request, None, path, *choice)
+        with turn:
+            *_, photo_file, sheet_file, _ = photographer(request, None, path, *choice)
         return give((photo_file if part == "photo" else sheet_file)["value"])
 
     return make_id_photo

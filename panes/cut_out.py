@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 import shm
+from panes.addresses import AT_ONCE
 from panes.session import EXAMPLES, KEEP_SECONDS, SAVE_FILE, make_folder, make_input, make_output, make_slider
 from panes.stages import download, edit, fetch, make_cut_out, toggle_person
 from panes.view import FILES, STAGES
@@ -148,7 +149,7 @@ def build_cut_out(matting: shm.HumanMatting) -> CutOutTab:
     running = common | {"fn": make_cut_out(matting), "inputs": [photo, *tab.controls], "concurrency_id": "matting"}
     editing = common | {"fn": edit, "inputs": [view, *tab.controls], "concurrency_limit": 2, "trigger_mode": "always_last"}
     gr.on([control.input for control in tab.controls], api_name="edit", **editing)
-    fetched = address.submit(fetch, address, photo, api_name="fetch", show_progress="minimal").success
+    fetched = address.submit(fetch, address, photo, api_name="fetch", show_progress="minimal", concurrency_limit=AT_ONCE).success
     reset.click(lambda: [0, 0, True, False], None, edge, **QUIET).then(**editing, api_visibility="private")
     outline.select(toggle_person, [view, who], who, **QUIET).then(**editing, api_visibility="private")
     tried, private = examples.load_input_event.then, {"api_visibility": "private"}

@@ -30,6 +30,7 @@ import torch
 from gradio.mcp import GradioMCPServer
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import Status
 from PIL import Image, ImageColor, ImageOps
 from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 
@@ -317,7 +318,13 @@ def test_no_photograph_is_said(client: Client) -> None:
 
 
 @pytest.fixture
-def web(photo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def gate() -> threading.Event:
+    """What lets a photograph pass that waits on the web."""
+    return threading.Event()
+
+
+@pytest.fixture
+def web(photo: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server on this computer that is taken for one on the internet."""
 
     class Answer(BaseHTTPRequestHandler):
@@ -329,6 +336,8 @@ def web(photo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             if place:
                 self.send_header("Location", place)
             self.end_headers()
+            if path == "/waiting.jpg":
+                gate.wait(60)
             while path == "/dripping.jpg":
                 self.wfile.write(b"a")
                 time.sleep(0.05)
@@ -1394,6 +1403,19 @@ def test_agents_get_a_file_for_every_kind_of_address(client, address, photo, web
     with zipfile.ZipFile(archive) as packed:
         assert packed.namelist() == [*addresses, "face.jpg.png"]
     assert all(path.resolve().is_relative_to(os.environ["GRADIO_TEMP_DIR"]) for path in opened)
+
+
+def test_who_waits_for_a_photograph_keeps_nobody_waiting(client, photo, web, gate, matte, monkeypatch) -> None:
+    monkeypatch.setattr(addresses, "FETCH_SECONDS", 60)
+    waiting = [client.submit(f"{web}/waiting.jpg", api_name=f"/{name}") for name in ("cut_out_photo", "make_id_photo")]
+    while not all(job.status().code is Status.PROCESSING for job in waiting):
+        time.sleep(0.05)
+    cut_out(client, photo)
+    client.predict(write_address(photo), api_name="/cut_out_photo")
+    assert not any(job.done() for job in waiting)
+    gate.set()
+    assert torch.equal(read_pixels(waiting[0].result(timeout=60), "RGBA"), shm.cutout(matte))
+    waiting[1].exception(timeout=60)
 
 
 def test_agents_read_what_is_wrong(client: Client, address: str, photo: Path, tmp_path: Path, opened: list[Path]) -> None:
