@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import shutil
 import socket
 from base64 import b64decode
 from pathlib import Path
 from urllib.parse import unquote
 
+import gradio as gr
 import httpx
 from gradio.processing_utils import client_utils
 
-from panes.session import MAX_MEGABYTES, fault, is_uploaded, make_folder
+from panes.session import MAX_MEGABYTES, fault, is_uploaded, make_folder, read_upload
 
 FETCH_SECONDS = 20
 """How long a photograph may take to arrive, redirections and all."""
@@ -90,15 +92,21 @@ def take_photo(address: str, language: str) -> str:
     if not address.startswith("data:"):
         return fetch_photo(address, language)
     try:
-        return keep_photo("photo", b64decode(address.partition(",")[2]), language)
+        content = b64decode(address.partition(",")[2])
     except ValueError as error:
         raise fault("bad_address", language, address=f"{address[:40]}…") from error
+    return keep_photo("photo", content, language)
 
 
 def keep_photo(name: str, content: bytes, language: str) -> str:
-    """Write what came as bytes into a folder of its own; return its file."""
+    """Write what came as bytes into a folder of its own; return its file. What is no photograph is not kept: nobody may read it."""
     if len(content) > MAX_MEGABYTES * 2**20:
         raise fault("too_heavy", language, limit=MAX_MEGABYTES)
     path = make_folder() / (client_utils.strip_invalid_filename_characters(name) or "photo")
     path.write_bytes(content)
+    try:
+        read_upload(str(path), language)
+    except gr.Error:
+        shutil.rmtree(path.parent)
+        raise
     return str(path)

@@ -341,8 +341,9 @@ def web(photo: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch) -> 
             while path == "/dripping.jpg":
                 self.wfile.write(b"a")
                 time.sleep(0.05)
+            content = {"/heavy.jpg": bytes(2**26), "/secret.jpg": b"secret"}.get(path) or photo.read_bytes()
             with suppress(ConnectionError):  # heavy: more than is looked at
-                self.wfile.write(bytes(2**26) if path == "/heavy.jpg" else photo.read_bytes())
+                self.wfile.write(content)
                 sent.append((path, self.headers["Host"]))
 
         def log_message(self, *_: object) -> None:
@@ -377,6 +378,14 @@ def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, we
     monkeypatch.setattr(addresses, "MAX_MEGABYTES", 1)
     with pytest.raises(AppError, match="at most 1 megabytes"):
         client.predict(f"{web}/heavy.jpg", api_name="/fetch")
+
+
+def test_what_is_no_photograph_is_not_kept(client: Client, web: str, uploads: Path) -> None:
+    secret = f"data:,{base64.b64encode(b'secret').decode()}"
+    for place, action, name in ((f"{web}/secret.jpg", "/fetch", "secret.jpg"), (secret, "/cut_out_photo", "photo")):
+        with pytest.raises(AppError, match=f"{name}: expected a photograph"):
+            client.predict(place, api_name=action)
+    assert not [path for path in uploads.rglob("*") if path.is_file() and path.read_bytes() == b"secret"]
 
 
 @pytest.mark.parametrize("address_asked", ["http://127.0.0.1:9/a.jpg", "http://localhost/a.jpg", "file:///etc/hosts", "ftp://a/b", ""])
