@@ -102,7 +102,7 @@ def keep_photo(name: str, content: bytes, language: str) -> str:
     """Write what came as bytes into a folder of its own; return its file. What is no photograph is not kept: nobody may read it."""
     if len(content) > MAX_MEGABYTES * 2**20:
         raise fault("too_heavy", language, limit=MAX_MEGABYTES)
-    path = make_folder() / (client_utils.strip_invalid_filename_characters(name) or "photo")
+    path = make_folder() / (client_utils.strip_invalid_filename_characters(name).lstrip(".") or "photo")  # ".." is a name as well
     path.write_bytes(content)
     try:
         read_upload(str(path), language)

@@ -77,7 +77,7 @@ def make_cutters(matting: shm.HumanMatting, turn: threading.Lock) -> tuple[Calla
             raise fault("too_many", language, limit=MAX_PHOTOGRAPHS, count=len(photos))
         for number, photo in enumerate(photos, start=1):
             try:
-                files.append(cut_out(photo, files, folder, Scene(kind, color=color), language))
+                files.append(cut_out(str(photo), files, folder, Scene(kind, color=color), language))
             except gr.Error as error:
                 failures.append(f"{number}. {error.message}")
         if not files:

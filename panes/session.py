@@ -127,7 +127,10 @@ def read_upload(path: str, language: str) -> torch.Tensor:
 
 def is_uploaded(path: str) -> bool:
     """Return whether a file is in the folder of uploads and results."""
-    return Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
+    try:
+        return Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
+    except ValueError:  # a character that no path has
+        return False
 
 
 def heed(language: str, function: Callable, *values: object, **options: object) -> object:

@@ -1414,6 +1414,17 @@ def test_agents_get_a_file_for_every_kind_of_address(client, address, photo, web
     assert all(path.resolve().is_relative_to(os.environ["GRADIO_TEMP_DIR"]) for path in opened)
 
 
+def test_one_bad_address_leaves_the_others(client: Client, photo: Path, web: str, matte: shm.Matte) -> None:
+    bad = [f"{web}/around.jpg", "http://x/gradio_api/file=%00", "http://example.org:99999/", "http://[", "http://a\0", None, {}]
+    photos = [*bad, f"{web}/%2e%2e", f"{web}/.%2fportrait.jpg"]
+    archive, failures = client.predict(photos, api_name="/cut_out_photos")
+    lines = failures.splitlines()
+    assert [line.split(".")[0] for line in lines] == [str(number) for number in range(1, 1 + len(bad))]
+    assert all("No photograph could be fetched" in line for line in lines)
+    with zipfile.ZipFile(archive) as packed:
+        assert packed.namelist() == ["photo.png", "portrait.png"]
+
+
 def test_who_waits_for_a_photograph_keeps_nobody_waiting(client, photo, web, gate, matte, monkeypatch) -> None:
     monkeypatch.setattr(addresses, "FETCH_SECONDS", 60)
     waiting = [client.submit(f"{web}/waiting.jpg", api_name=f"/{name}") for name in ("cut_out_photo", "make_id_photo")]
