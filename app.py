@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from panes.cut_out import build_cut_out, draw_swatches  # before gradio and torch: panes says what they are to find
+from panes.addresses import fetch_for_gradio
 from panes.agents import build_agents, limit_tools
 from panes.batch import build_batch
 from panes.id_photo import build_id_photo
@@ -42,6 +43,7 @@ class Page(gr.Blocks):
 def build(matting: shm.HumanMatting) -> gr.Blocks:
     """Lay out the page around one resident pipeline."""
     open_folder()
+    fetch_for_gradio()
     with Page(title="Semantic Human Matting", analytics_enabled=False) as demo:
         with gr.Row(elem_id="header"):
             gr.HTML(label("title"), elem_id="title")

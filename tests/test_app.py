@@ -380,6 +380,14 @@ def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, we
         client.predict(f"{web}/heavy.jpg", api_name="/fetch")
 
 
+def test_a_client_s_web_address_is_fetched_by_the_same_rules(client: Client, web: str, matte: shm.Matte) -> None:
+    cut_out(client, f"{web}/portrait.jpg")
+    assert torch.equal(read_pixels(client.predict("cutout", api_name="/download"), "RGBA"), shm.cutout(matte))
+    for name, sentence in (("inside.jpg", "No photograph could be fetched"), ("secret.jpg", "secret.jpg: expected a photograph")):
+        with pytest.raises(AppError, match=sentence):
+            cut_out(client, f"{web}/{name}")
+
+
 def test_what_is_no_photograph_is_not_kept(client: Client, web: str, uploads: Path) -> None:
     secret = f"data:,{base64.b64encode(b'secret').decode()}"
     for place, action, name in ((f"{web}/secret.jpg", "/fetch", "secret.jpg"), (secret, "/cut_out_photo", "photo")):
