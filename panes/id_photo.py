@@ -11,13 +11,15 @@ import torch
 import shm
 from panes import lend_gpu
 from panes.session import (
-    EXAMPLES, KEEP_SECONDS, fault, heed, make_input, make_output, make_slider, read_upload, save_image, show_image,
+    EXAMPLES, KEEP_SECONDS, MAX_MEGAPIXELS, fault, heed, make_input, make_output, make_slider, read_upload, save_image, show_image,
 )  # fmt: skip
 from panes.view import name_photo
 from panes.words import choices, label, read_language, say
 from shm.compositing import parse_color
 from shm.edges import keep_connected
-from shm.id_photo import COLORS, FORMATS, PAPERS, PhotoFormat, adjust_crop, find_head, make_id_photo, make_sheet, place_crop
+from shm.id_photo import (
+    COLORS, FORMATS, PAPERS, PhotoFormat, adjust_crop, find_head, make_id_photo, make_sheet, place_crop, plan_sheet,
+)  # fmt: skip
 from shm.people import choose_people, find_people
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -57,6 +59,13 @@ def read_format(name: str, width: float, height: float, dpi: float, language: st
     return heed(language, PhotoFormat, known.width_mm, known.height_mm, dpi, known.head_fraction, known.top_fraction)
 
 
+def check_sheet(photo_format: PhotoFormat, paper: str, language: str) -> None:
+    """Refuse a photo that the paper does not hold, and a sheet of too many pixels; the photo has fewer than its sheet."""
+    height, width = heed(language, plan_sheet, photo_format, PAPERS[paper]).size
+    if height * width > MAX_MEGAPIXELS * 1e6:
+        raise fault("too_fine", language, limit=MAX_MEGAPIXELS, width=width, height=height)
+
+
 def make_photographer(matting: shm.HumanMatting) -> Callable[..., list]:
     """Return what the button and the controls do."""
     matte_photo = lend_gpu(lambda image: matting(image), seconds=15)
@@ -70,6 +79,7 @@ def make_photographer(matting: shm.HumanMatting) -> Callable[..., list]:
         if not photo:
             raise fault("no_photo", language)
         photo_format = read_format(format, width_mm, height_mm, dpi, language)
+        check_sheet(photo_format, paper, language)
         color = heed(language, parse_color, COLORS.get(background, own_color))
         if portrait is None or portrait.photo != photo:
             portrait = take_portrait(matte_photo, photo, language)

@@ -974,6 +974,14 @@ def test_id_photos_have_their_size_and_need_the_networks_once(client: Client, tw
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("size", [{"format": "custom", "width_mm": 300, "height_mm": 300}, {"paper": "A4"}], ids=["photo", "sheet"])
+def test_an_id_photo_that_is_too_large_costs_nothing(client: Client, photo: Path, runs: list[str], monkeypatch, size: dict) -> None:
+    monkeypatch.delattr(sys.modules["panes.id_photo"], "make_id_photo")
+    with pytest.raises(AppError, match="expected room for 300 x 300 mm|at most 50 megapixels, got 9921 × 14031"):
+        client.predict(handle_file(photo), **size, dpi=1200, api_name="/id_photo")
+    assert runs == []
+
+
 @pytest.mark.parametrize(
     ("place", "english", "chinese"), [((0.0, 1.0), "expected a whole head", "没有找到完整的头部"), ((0.0, 0.0), "got nobody", "没有找到人")]
 )
@@ -1294,6 +1302,7 @@ def test_messages_of_the_page_are_said_in_both_languages() -> None:
         ("/id_photo", {"format": "custom", "width_mm": 4}, "“宽（毫米）”应为 5 到 300，收到 4。"),
         ("/id_photo", {"format": "custom", "height_mm": None}, "“高（毫米）”应为 5 到 300，收到 0。"),
         ("/id_photo", {"format": "custom", "width_mm": 300, "height_mm": 300, "dpi": 72}, "相纸上放不下 300 × 300 毫米的照片。"),
+        ("/id_photo", {"paper": "A4", "dpi": 1200}, "排版最多 50 百万像素，收到 9921 × 14031：请降低每英寸像素。"),
         ("/id_photo", {"dpi": 1}, "“每英寸像素”应为 72 到 1200，收到 1。"),
     ],
 )
