@@ -31,9 +31,11 @@ CHINESE_ERRORS = {
 CHINESE_NAMES = {
     "cell": "单元格",
     "dpi": "每英寸像素",
+    "gap_mm": "间距（毫米）",
     "height_mm": "高（毫米）",
     "kind": "背景",
     "look": "查看方式",
+    "margin_mm": "页边（毫米）",
     "name": "场景",
     "numbers": "人物",
     "opacity": "阴影",

@@ -228,15 +228,17 @@ def plan_sheet(photo_format: PhotoFormat, paper: tuple[float, float], *, margin_
     Args:
         photo_format: of the photo; the sheet has its dpi.
         paper: width and height in mm, such as `PAPERS["A4"]`.
-        margin_mm: left free around; most printers cannot print to the edge.
-        gap_mm: between photos.
+        margin_mm: left free around, 0 to 100; most printers cannot print to the edge.
+        gap_mm: between photos, 0 to 100.
 
     Raises:
-        ChoiceError: code "no_room": the photo does not fit on the paper.
+        ChoiceError: code "no_room": the photo does not fit on the paper; "out_of_range": another margin or gap.
 
     >>> plan_sheet(PhotoFormat(25, 35), PAPERS["6 inch"]).size
     (1800, 1200)
     """
+    check_range("margin_mm", margin_mm, 0, 100)
+    check_range("gap_mm", gap_mm, 0, 100)
     height, width = photo_format.size
     margin, gap = (to_pixels(length, photo_format.dpi) for length in (margin_mm, gap_mm))
     sheets = []
@@ -281,9 +283,9 @@ def make_sheet(
     plan = plan_sheet(photo_format, paper, margin_mm=margin_mm, gap_mm=gap_mm)
     white, gray = (to_depth(torch.tensor(level), photo.dtype).item() for level in (1.0, LINE_GRAY))
     sheet = torch.full((1, 3, *plan.size), white, dtype=photo.dtype)
-    for line in (row for top in plan.tops for row in (top - 1, top + height)):
+    for line in (row for top in plan.tops for row in (top - 1, top + height) if 0 <= row < plan.size[0]):
         sheet[..., line, :] = gray
-    for line in (column for left in plan.lefts for column in (left - 1, left + width)):
+    for line in (column for left in plan.lefts for column in (left - 1, left + width) if 0 <= column < plan.size[1]):
         sheet[..., line] = gray
     for top in plan.tops:
         for left in plan.lefts:
