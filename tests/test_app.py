@@ -759,6 +759,18 @@ def test_strokes_are_certain_undone_and_done_again(address: str, photo: Path, ma
         client.predict(paint(photo, BRUSHES["keep"], slice(0, 0)), api_name="/touch_up")
 
 
+def test_no_undo_takes_back_more_than_one_stroke(address: str, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["panes.touch_up"], "HISTORY", 2)
+    client, seen = Client(address, verbose=False), []
+    cut_out(client, photo)
+    for rows in (slice(0, 30), slice(60, 80), slice(90, 110)):
+        client.predict(paint(photo, BRUSHES["keep"], rows), api_name="/touch_up")
+        seen.append(read_pixels(client.predict("alpha", api_name="/download"), "L"))
+    for expected in (seen[1], seen[0], seen[0]):
+        client.predict(api_name="/undo")
+        assert torch.equal(read_pixels(client.predict("alpha", api_name="/download"), "L"), expected)
+
+
 def test_browser_a_stroke_changes_the_alpha_and_is_undone(open_page, photo: Path) -> None:
     visit = open_page()
     page = visit.page
