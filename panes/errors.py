@@ -10,7 +10,7 @@ CHINESE_ERRORS = {
     "no_images": "{name}：没有找到照片。",
     "no_number": "单元格应为 {count} 个数字，收到“{got}”。",
     "no_room": "相纸上放不下 {width_mm:g} × {height_mm:g} 毫米的照片。",
-    "no_table": "表格每行的单元格数应相同，收到 {got}。",
+    "no_table": "表格每行的单元格数应相同且不为零，收到 {got}。",
     "nobody": "没有找到人。",
     "not_a_folder": "{name}：路径中有一部分不是文件夹。",
     "not_among": "“{name}”应为 {known} 之一，收到“{got}”。",

@@ -12,7 +12,8 @@ from panes.session import EXAMPLES, KEEP_SECONDS, fault, heed, make_output, make
 from panes.words import label, read_language, say
 from shm.compositing import parse_color
 from shm.lesson import (
-    ALPHA, BACKGROUND, BRIGHTNESS, FOREGROUND, PROBABILITIES, THRESHOLD, Table, blend_tables, find_person, read_pixel, write_cell,
+    ALPHA, BACKGROUND, BRIGHTNESS, FOREGROUND, PROBABILITIES, THRESHOLD, Table, blend_tables, find_person, read_cell, read_pixel,
+    write_cell,
 )  # fmt: skip
 
 QUIET = {"show_progress": "hidden"}
@@ -75,13 +76,13 @@ def blend(request: gr.Request, foreground: list[list[str]], alpha: list[list[str
     """Compute M = A·F + (1 − A)·B for three tables, and write the sum of the first pixel out."""
     language = read_language(request)
     result = heed(language, blend_tables, foreground, alpha, background)
-    first = write_sum(alpha[0][0], foreground[0][0], background[0][0], result[0][0])
+    first = write_sum(read_cell(alpha[0][0], 1)[0], foreground[0][0], background[0][0], result[0][0])
     return f'<div class="tables">{draw_table(result, "M", colors=True)}<p class="sum">M(1,1) = {first}</p></div>'
 
 
-def write_sum(alpha: object, foreground: object, background: object, result: object) -> str:
+def write_sum(alpha: float, foreground: object, background: object, result: object) -> str:
     """Return the equation with numbers in it."""
-    cover = f"{round(float(alpha), 3):g}"
+    cover = f"{round(alpha, 3):g}"
     return f"{cover}·{foreground} + (1 − {cover})·{background} = <strong>{result}</strong>"
 
 

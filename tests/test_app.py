@@ -1088,8 +1088,9 @@ def test_browser_a_batch_can_be_stopped_and_keeps_what_is_done(open_page, photo,
         assert packed.namelist() == ["photo0.png", "photo1.png"]
 
 
-def test_tables_are_worked_out(client: Client) -> None:
-    tables = ([["(200, 150, 100)"]], [["0.2"]], [["(50, 50, 50)"]])
+@pytest.mark.parametrize("cell", ["0.2", "(0.2)", "[0.2]", "0.2;", "0.2."])
+def test_tables_are_worked_out(client: Client, cell: str) -> None:
+    tables = ([["(200, 150, 100)"]], [[cell]], [["(50, 50, 50)"]])
     assert "M(1,1) = 0.2·(200, 150, 100) + (1 − 0.2)·(50, 50, 50) = <strong>(80, 70, 60)</strong>" in client.predict(
         *({"headers": ["1"], "data": table, "metadata": None} for table in tables), api_name="/blend_tables"
     )
