@@ -8,7 +8,7 @@ addresses as files, and has one session for all callers, so that `/download` wou
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import gradio as gr
 
@@ -102,7 +102,10 @@ def make_portraitist(matting: shm.HumanMatting, turn: threading.Lock) -> Callabl
             background: "white", "blue", "red", "gray", or a color such as "#7fb3d5".
             part: the photo alone, or a sheet of them on a paper.
         """
-        path, paper = take_photo(photo, read_language(request)), part.removeprefix("sheet on ")
+        language, parts = read_language(request), get_args(Part)
+        if part not in parts:
+            raise fault("no_part", language, parts=", ".join(parts), got=part)
+        path, paper = take_photo(photo, language), part.removeprefix("sheet on ")
         choice = (format, 0, 0, 300, background, background, 100, 0, 0, paper if paper in PAPERS else "A4")
         with turn:
             *_, photo_file, sheet_file, _ = photographer(request, None, path, *choice)

@@ -210,6 +210,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "no_background": ("Choose a background first: nothing is behind the people.", "请先选择背景：人物背后没有内容。"),
     "no_file": ('Expected a file of {files}, got "{file}".', "文件应为 {files} 之一，收到“{file}”。"),
     "no_format": ('Expected a size of {formats}, got "{got}".', "尺寸应为 {formats} 之一，收到“{got}”。"),
+    "no_part": ('Expected one of {parts}, got "{got}".', "应为 {parts} 之一，收到“{got}”。"),
     "too_fine": (
         "Expected a sheet of at most {limit:g} megapixels, got {width} × {height}: choose fewer pixels per inch.",
         "排版最多 {limit:g} 百万像素，收到 {width} × {height}：请降低每英寸像素。",

@@ -1489,6 +1489,8 @@ def test_agents_get_id_photos_and_sheets(client: Client, two_people: None, photo
             assert image.size == size
             corner = abs(np.array(image.getpixel((2, 2))) - (67, 142, 219)).max()
             assert (corner < 4) == (part == "photo")
+    with pytest.raises(AppError, match='Expected one of photo, sheet on 6 inch, sheet on A4, got "sheet on A3"'):
+        client.predict(write_address(photo), part="sheet on A3", api_name="/make_id_photo")
 
 
 def test_mcp_lists_what_it_can_call_and_nothing_else(matting: shm.HumanMatting, uploads: Path) -> None:
