@@ -28,7 +28,10 @@ MAX_MEGABYTES = 50
 SCREEN_SIDE = 1024
 """Longer side of what is shown, in pixels; the downloads have the photograph's own size."""
 KEEP_SECONDS = 1800
-"""How long a visitor's mattes and files are kept, the latest `SESSIONS` visitors' only; a matte is 500 MB at the most."""
+"""How long a visitor's mattes and files are kept after their last use, the latest `SESSIONS` visitors' mattes only.
+
+A matte has at most 16 bytes a pixel, 800 MB. When a tab is closed, Gradio (6.31) keeps its own for an hour.
+"""
 SESSIONS = 20
 CLEAN_SECONDS = 600
 """How often files that are older than `KEEP_SECONDS` are looked for, and deleted."""

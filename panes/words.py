@@ -15,8 +15,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "title": ("Semantic Human Matting", "人像语义抠图"),
     "promise": (
         "Cuts people out of a photograph, hair included. Your pictures stay on the computer that runs this page and are "
-        "deleted from it within the hour.",
-        "把照片中的人抠出来，连发丝也不放过。您的图片只留在运行本页面的计算机上，一小时内删除。",
+        "deleted from it within an hour of their last use.",
+        "把照片中的人抠出来，连发丝也不放过。您的图片只留在运行本页面的计算机上，最后一次使用后一小时内删除。",
     ),
     "cut_out_tab": ("Cut out", "抠图"),
     "batch_tab": ("Batch", "批量"),
