@@ -86,10 +86,10 @@ def fetch_photo(address: str, language: str) -> str:
 
 
 def fetch_for_gradio() -> None:
-    """Let Gradio fetch as the app does what a client names by a web address instead of sending it: alone (6.31) it has no limits."""
+    """Let Gradio fetch as the app does what a client names by a web address; its own way (6.31) has no limits."""
 
     async def fetch(address: str, cache_dir: str) -> str:
-        return await asyncio.to_thread(fetch_photo, address, "en")  # no page does so, and what the client reads is not known here
+        return await asyncio.to_thread(fetch_photo, address, "en")  # no page does so; the client's language is not known here
 
     processing_utils.async_ssrf_protected_download = fetch
 
@@ -109,10 +109,11 @@ def take_photo(address: str, language: str) -> str:
 
 
 def keep_photo(name: str, content: bytes, language: str) -> str:
-    """Write what came as bytes into a folder of its own; return its file. What is no photograph is not kept: nobody may read it."""
+    """Write what came as bytes into a folder of its own; return its file. What is no photograph is for nobody to read."""
     if len(content) > MAX_MEGABYTES * 2**20:
         raise fault("too_heavy", language, limit=MAX_MEGABYTES)
-    path = make_folder() / (client_utils.strip_invalid_filename_characters(name).lstrip(".") or "photo")  # ".." is a name as well
+    name = client_utils.strip_invalid_filename_characters(name).lstrip(".")  # ".." may come as a name
+    path = make_folder() / (name or "photo")
     path.write_bytes(content)
     try:
         read_upload(str(path), language)

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 import gradio as gr
 
 import shm
-from panes import lend_gpu
 from panes.addresses import AT_ONCE, take_photo
 from panes.batch import MAX_PHOTOGRAPHS, find_name
 from panes.id_photo import make_photographer
-from panes.session import fault, heed, make_folder, read_upload, save_image, save_zip
+from panes.session import fault, heed, lend_matting, make_folder, read_upload, save_image, save_zip
 from panes.words import read_language
 from shm.editing import Scene, compose
 from shm.id_photo import FORMATS, PAPERS
@@ -44,7 +43,7 @@ def build_agents(matting: shm.HumanMatting) -> None:
 
 def make_cutters(matting: shm.HumanMatting, turn: threading.Lock) -> tuple[Callable, Callable]:
     """Return what cuts out one photograph, and many."""
-    matte_photo = lend_gpu(lambda image: matting(image), seconds=15)
+    matte_photo = lend_matting(matting)
 
     def cut_out(photo: str, files: list[str], folder: Path, scene: Scene, language: str) -> str:
         path = take_photo(photo, language)

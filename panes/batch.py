@@ -11,14 +11,14 @@ from pathlib import Path
 import gradio as gr
 
 import shm
-from panes import lend_gpu
-from panes.session import KEEP_SECONDS, busy, fault, heed, make_folder, read_upload, save_image, save_zip, show_image
+from panes.session import (
+    KEEP_SECONDS, QUIET, busy, fault, heed, lend_matting, make_folder, read_upload, save_image, save_zip, show_image,
+)  # fmt: skip
 from panes.view import name_photo
 from panes.words import choices, label, read_language, say
 from shm.editing import Scene, compose
 
 MAX_PHOTOGRAPHS = 100
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Batch:
 
 def make_batch(matting: shm.HumanMatting) -> Callable[..., Iterator[list]]:
     """Return what the button does."""
-    matte_photo = lend_gpu(lambda image: matting(image), seconds=15)
+    matte_photo = lend_matting(matting)
 
     def batch(request: gr.Request, photographs: list[str] | None, kind: str, color: str) -> Iterator[list]:
         """Cut the people out of many photographs; one that cannot be read leaves the others as they are."""

@@ -9,9 +9,9 @@ import gradio as gr
 import torch
 
 import shm
-from panes import lend_gpu
 from panes.session import (
-    EXAMPLES, KEEP_SECONDS, MAX_MEGAPIXELS, fault, heed, make_input, make_output, make_slider, read_upload, save_image, show_image,
+    EXAMPLES, KEEP_SECONDS, MAX_MEGAPIXELS, QUIET, fault, heed, lend_matting, make_input, make_output, make_slider, read_upload,
+    save_image, show_image,
 )  # fmt: skip
 from panes.view import name_photo
 from panes.words import choices, label, read_language, say
@@ -21,8 +21,6 @@ from shm.id_photo import (
     COLORS, FORMATS, PAPERS, PhotoFormat, adjust_crop, find_head, make_id_photo, make_sheet, place_crop, plan_sheet,
 )  # fmt: skip
 from shm.people import choose_people, find_people
-
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def check_sheet(photo_format: PhotoFormat, paper: str, language: str) -> None:
 
 def make_photographer(matting: shm.HumanMatting) -> Callable[..., list]:
     """Return what the button and the controls do."""
-    matte_photo = lend_gpu(lambda image: matting(image), seconds=15)
+    matte_photo = lend_matting(matting)
 
     def id_photo(
         request: gr.Request, portrait: Portrait | None, photo: str | None, format: str, width_mm: float, height_mm: float,

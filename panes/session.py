@@ -19,6 +19,7 @@ import gradio as gr
 import torch
 
 import shm
+from panes import lend_gpu
 from panes.words import label, say, say_error
 from shm.visualization import shrink
 
@@ -35,6 +36,8 @@ A matte has at most 16 bytes a pixel, 800 MB. When a tab is closed, Gradio (6.31
 SESSIONS = 20
 CLEAN_SECONDS = 600
 """How often files that are older than `KEEP_SECONDS` are looked for, and deleted."""
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+"""Options of events that are the page's own."""
 
 SAVE_FILE = """(file) => {
   const link = document.createElement('a')
@@ -134,6 +137,11 @@ def is_uploaded(path: str) -> bool:
         return Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
     except ValueError:  # a character that no path has
         return False
+
+
+def lend_matting(matting: shm.HumanMatting) -> Callable[[torch.Tensor], shm.Matte]:
+    """Return the pipeline with a GPU lent to each photograph, where a Space does so."""
+    return lend_gpu(lambda image: matting(image), seconds=15)
 
 
 def heed(language: str, function: Callable, *values: object, **options: object) -> object:

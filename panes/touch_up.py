@@ -10,8 +10,8 @@ import torch
 
 import shm
 from panes import lend_gpu
-from panes.cut_out import QUIET, CutOutTab
-from panes.session import busy, fault, show_image
+from panes.cut_out import CutOutTab
+from panes.session import QUIET, busy, fault, show_image
 from panes.stages import finish, time_steps
 from panes.view import Choice, View, take_choice, tell, tell_size
 from panes.words import choices, label, read_language, say

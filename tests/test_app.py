@@ -367,7 +367,7 @@ def web(photo: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch) -> 
     server.server_close()
 
 
-def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, web: str, monkeypatch) -> None:
     for place in ("pictures/portrait.jpg?size=2", "moved.jpg"):
         path = client.predict(f"{web}/{place}", api_name="/fetch")
         assert Path(path).name == "portrait.jpg" and Path(path).read_bytes() == photo.read_bytes()
@@ -383,7 +383,7 @@ def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, we
 def test_a_client_s_web_address_is_fetched_by_the_same_rules(client: Client, web: str, matte: shm.Matte) -> None:
     cut_out(client, f"{web}/portrait.jpg")
     assert torch.equal(read_pixels(client.predict("cutout", api_name="/download"), "RGBA"), shm.cutout(matte))
-    for name, sentence in (("inside.jpg", "No photograph could be fetched"), ("secret.jpg", "secret.jpg: expected a photograph")):
+    for name, sentence in (("inside.jpg", "No photograph could be fetched"), ("secret.jpg", "secret.jpg: expected a photo")):
         with pytest.raises(AppError, match=sentence):
             cut_out(client, f"{web}/{name}")
 
@@ -408,7 +408,8 @@ def test_a_host_is_public_where_all_its_addresses_are(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     assert asyncio.run(addresses.find_public("93.184.215.14+2606:2800:21f::1")) == "93.184.215.14"
-    for inside in ("100.100.100.200", "169.254.169.254", "10.0.0.1", "127.0.0.1", "0.0.0.0", "::1", "::ffff:10.0.0.1", "fd00::1", "fe80::1%2"):
+    ours = "100.100.100.200 169.254.169.254 10.0.0.1 127.0.0.1 0.0.0.0 ::1 ::ffff:10.0.0.1 fd00::1 fe80::1%2"
+    for inside in ours.split():
         for host in (inside, f"93.184.215.14+{inside}"):
             with pytest.raises(ValueError, match="expected one on the internet"):
                 asyncio.run(addresses.find_public(host))
@@ -986,8 +987,8 @@ def test_id_photos_have_their_size_and_need_the_networks_once(client: Client, tw
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize("size", [{"format": "custom", "width_mm": 300, "height_mm": 300}, {"paper": "A4"}], ids=["photo", "sheet"])
-def test_an_id_photo_that_is_too_large_costs_nothing(client: Client, photo: Path, runs: list[str], monkeypatch, size: dict) -> None:
+@pytest.mark.parametrize("size", [{"format": "custom", "width_mm": 300, "height_mm": 300}, {"paper": "A4"}])
+def test_an_id_photo_that_is_too_large_costs_nothing(client: Client, photo: Path, runs, monkeypatch, size: dict) -> None:
     monkeypatch.delattr(sys.modules["panes.id_photo"], "make_id_photo")
     with pytest.raises(AppError, match="expected room for 300 x 300 mm|at most 50 megapixels, got 9921 × 14031"):
         client.predict(handle_file(photo), **size, dpi=1200, api_name="/id_photo")
