@@ -8,17 +8,20 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
+import sys
 import warnings
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
 from panes.cut_out import build_cut_out, draw_swatches  # before gradio and torch: panes says what they are to find
+from panes.addresses import fetch_for_gradio
 from panes.agents import build_agents, limit_tools
 from panes.batch import build_batch
 from panes.id_photo import build_id_photo
 from panes.lesson import build_lesson
-from panes.session import EXAMPLES, KEEP_SECONDS, MAX_MEGABYTES, SESSIONS, TAKE_PASTED, open_folder
+from panes.session import EXAMPLES, MAX_MEGABYTES, SESSIONS, TAKE_PASTED, keep_clean, open_folder
 from panes.touch_up import build_touch_up
 from panes.words import I18N, label, name_controls, say_labels
 
@@ -26,8 +29,6 @@ import gradio as gr
 
 import shm
 
-CLEAN_SECONDS = 600
-"""How often pictures that are older than `KEEP_SECONDS` are looked for, and deleted."""
 NO_LINK = "No public link: Gradio's service cannot be reached from here. The app goes on at the address above."
 
 
@@ -42,7 +43,8 @@ class Page(gr.Blocks):
 def build(matting: shm.HumanMatting) -> gr.Blocks:
     """Lay out the page around one resident pipeline."""
     open_folder()
-    with Page(title="Semantic Human Matting", analytics_enabled=False, delete_cache=(CLEAN_SECONDS, KEEP_SECONDS)) as demo:
+    fetch_for_gradio()
+    with Page(title="Semantic Human Matting", analytics_enabled=False) as demo:
         with gr.Row(elem_id="header"):
             gr.HTML(label("title"), elem_id="title")
             gr.HTML(label("promise"), elem_id="promise")
@@ -58,6 +60,7 @@ def build(matting: shm.HumanMatting) -> gr.Blocks:
         build_agents(matting)
         for script in (TAKE_PASTED, name_controls()):
             demo.load(js=script, api_visibility="private")
+    keep_clean()
     return demo.queue(max_size=16)
 
 
@@ -86,6 +89,7 @@ def main() -> None:
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
     parser.add_argument("--mcp", dest="mcp_server", action="store_true", help="offer cut-outs and ID photos to agents as well, by MCP")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exit in order deletes what visitors left
     if options.mcp_server and find_spec("mcp") is None:
         raise SystemExit("app.py: --mcp needs one more package: pip install 'gradio[mcp]'")
     try:

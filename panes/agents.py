@@ -5,16 +5,18 @@ addresses as files, and has one session for all callers, so that `/download` wou
 """
 
 # No annotations from __future__: Gradio reads the types of what is offered here, not their names.
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
 import gradio as gr
 
 import shm
-from panes import lend_gpu
+from panes.addresses import AT_ONCE, take_photo
 from panes.batch import MAX_PHOTOGRAPHS, find_name
 from panes.id_photo import make_photographer
-from panes.session import fault, heed, read_upload, save_image, save_zip, take_photo
+from panes.session import fault, heed, lend_matting, make_folder, read_upload, save_image, save_zip
 from panes.words import read_language
 from shm.editing import Scene, compose
 from shm.id_photo import FORMATS, PAPERS
@@ -30,19 +32,24 @@ Part = Literal["photo", *(f"sheet on {paper}" for paper in PAPERS)]
 
 
 def build_agents(matting: shm.HumanMatting) -> None:
-    """Offer the actions around one resident pipeline; nothing of them is on the page."""
-    for tool in (*make_cutters(matting), make_portraitist(matting)):
-        gr.api(tool, concurrency_id="matting")
+    """Offer the actions around one resident pipeline; nothing of them is on the page.
+
+    Photographs are fetched at once, and then one agent after the other has a turn.
+    """
+    turn = threading.Lock()
+    for tool in (*make_cutters(matting, turn), make_portraitist(matting, turn)):
+        gr.api(tool, concurrency_id="agents", concurrency_limit=AT_ONCE)
 
 
-def make_cutters(matting: shm.HumanMatting) -> tuple[Callable, Callable]:
+def make_cutters(matting: shm.HumanMatting, turn: threading.Lock) -> tuple[Callable, Callable]:
     """Return what cuts out one photograph, and many."""
-    matte_photo = lend_gpu(lambda image: matting(image), seconds=15)
+    matte_photo = lend_matting(matting)
 
-    def cut_out(photo: str, files: list[str], scene: Scene, language: str) -> str:
+    def cut_out(photo: str, files: list[str], folder: Path, scene: Scene, language: str) -> str:
         path = take_photo(photo, language)
-        matte = matte_photo(read_upload(path, language))
-        return save_image(f"{find_name(path, files)}.png", heed(language, compose, matte, scene))
+        with turn:
+            matte = matte_photo(read_upload(path, language))
+            return save_image(f"{find_name(path, files)}.png", heed(language, compose, matte, scene), folder=folder)
 
     def cut_out_photo(request: gr.Request, photo: str, kind: Kind = "transparent", color: str = "#ffffff") -> gr.FileData:
         """Cut the people out of a photograph.
@@ -52,7 +59,7 @@ def make_cutters(matting: shm.HumanMatting) -> tuple[Callable, Callable]:
             kind: what is behind the people: nothing, a color, or the photograph's own background out of focus.
             color: of the background, such as "#00b140".
         """
-        return give(cut_out(photo, [], Scene(kind, color=color), read_language(request)))
+        return give(cut_out(photo, [], make_folder(), Scene(kind, color=color), read_language(request)))
 
     def cut_out_photos(
         request: gr.Request, photos: list[str], kind: Kind = "transparent", color: str = "#ffffff"
@@ -64,12 +71,12 @@ def make_cutters(matting: shm.HumanMatting) -> tuple[Callable, Callable]:
             kind: what is behind the people: nothing, a color, or the photograph's own background out of focus.
             color: of the background, such as "#00b140".
         """
-        language, files, failures = read_language(request), [], []
+        language, files, failures, folder = read_language(request), [], [], make_folder()
         if len(photos) > MAX_PHOTOGRAPHS:
             raise fault("too_many", language, limit=MAX_PHOTOGRAPHS, count=len(photos))
         for number, photo in enumerate(photos, start=1):
             try:
-                files.append(cut_out(photo, files, Scene(kind, color=color), language))
+                files.append(cut_out(str(photo), files, folder, Scene(kind, color=color), language))
             except gr.Error as error:
                 failures.append(f"{number}. {error.message}")
         if not files:
@@ -79,7 +86,7 @@ def make_cutters(matting: shm.HumanMatting) -> tuple[Callable, Callable]:
     return cut_out_photo, cut_out_photos
 
 
-def make_portraitist(matting: shm.HumanMatting) -> Callable:
+def make_portraitist(matting: shm.HumanMatting, turn: threading.Lock) -> Callable:
     """Return what makes ID photos."""
     photographer = make_photographer(matting)
 
@@ -94,9 +101,13 @@ def make_portraitist(matting: shm.HumanMatting) -> Callable:
             background: "white", "blue", "red", "gray", or a color such as "#7fb3d5".
             part: the photo alone, or a sheet of them on a paper.
         """
-        path, paper = take_photo(photo, read_language(request)), part.removeprefix("sheet on ")
+        language, parts = read_language(request), get_args(Part)
+        if part not in parts:
+            raise fault("no_part", language, parts=", ".join(parts), got=part)
+        path, paper = take_photo(photo, language), part.removeprefix("sheet on ")
         choice = (format, 0, 0, 300, background, background, 100, 0, 0, paper if paper in PAPERS else "A4")
-        *_, photo_file, sheet_file, _ = photographer(request, None, path, *choice)
+        with turn:
+            *_, photo_file, sheet_file, _ = photographer(request, None, path, *choice)
         return give((photo_file if part == "photo" else sheet_file)["value"])
 
     return make_id_photo

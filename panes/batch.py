@@ -11,14 +11,14 @@ from pathlib import Path
 import gradio as gr
 
 import shm
-from panes import lend_gpu
-from panes.session import KEEP_SECONDS, busy, fault, heed, read_upload, save_image, save_zip, show_image
+from panes.session import (
+    KEEP_SECONDS, QUIET, busy, fault, heed, lend_matting, make_folder, read_upload, save_image, save_zip, show_image,
+)  # fmt: skip
 from panes.view import name_photo
 from panes.words import choices, label, read_language, say
 from shm.editing import Scene, compose
 
 MAX_PHOTOGRAPHS = 100
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass
@@ -28,11 +28,13 @@ class Batch:
     Attributes:
         total: number of photographs.
         pictures: files of what is done as shown, each with the photograph's name.
+        folder: of the files; as long as one is added now and then, none of them is old.
         files: what is done, at the photographs' size.
         failures: the reasons of what is not done.
     """
 
     total: int
+    folder: Path = field(default_factory=make_folder)
     pictures: list[tuple[str, str]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -46,7 +48,7 @@ class Batch:
 
 def make_batch(matting: shm.HumanMatting) -> Callable[..., Iterator[list]]:
     """Return what the button does."""
-    matte_photo = lend_gpu(lambda image: matting(image), seconds=15)
+    matte_photo = lend_matting(matting)
 
     def batch(request: gr.Request, photographs: list[str] | None, kind: str, color: str) -> Iterator[list]:
         """Cut the people out of many photographs; one that cannot be read leaves the others as they are."""
@@ -65,7 +67,7 @@ def make_batch(matting: shm.HumanMatting) -> Callable[..., Iterator[list]]:
                 reason, name = error.message, Path(path).name
                 state.failures.append(reason if reason.startswith(name) else f"{name}: {reason}")
             else:
-                state.files.append(save_image(f"{find_name(path, state.files)}.png", image))
+                state.files.append(save_image(f"{find_name(path, state.files)}.png", image, folder=state.folder))
                 state.pictures.append((show_image("cutout", image), Path(path).name))
             left = (time.perf_counter() - start) / count * (state.total - count)
             yield state.show(language, busy(say("batch_progress", language, done=count, total=state.total, seconds=left)))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import gradio as gr
 
 import shm
-from panes.session import EXAMPLES, KEEP_SECONDS, SAVE_FILE, make_folder, make_input, make_output, make_slider
+from panes.addresses import AT_ONCE
+from panes.session import EXAMPLES, KEEP_SECONDS, QUIET, SAVE_FILE, make_folder, make_input, make_output, make_slider
 from panes.stages import download, edit, fetch, make_cut_out, toggle_person
 from panes.view import FILES, STAGES
 from panes.words import choices, label
@@ -18,7 +19,6 @@ from shm.visualization import shrink
 
 SHOW_RESULTS = """() => document.querySelector('#results').scrollIntoView(
   {behavior: 'smooth', block: innerWidth < 640 ? 'start' : 'nearest'})"""
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,8 @@ def build_cut_out(matting: shm.HumanMatting) -> CutOutTab:
     running = common | {"fn": make_cut_out(matting), "inputs": [photo, *tab.controls], "concurrency_id": "matting"}
     editing = common | {"fn": edit, "inputs": [view, *tab.controls], "concurrency_limit": 2, "trigger_mode": "always_last"}
     gr.on([control.input for control in tab.controls], api_name="edit", **editing)
-    fetched = address.submit(fetch, address, photo, api_name="fetch", show_progress="minimal").success
+    fetching = {"api_name": "fetch", "show_progress": "minimal", "concurrency_limit": AT_ONCE}
+    fetched = address.submit(fetch, address, photo, **fetching).success
     reset.click(lambda: [0, 0, True, False], None, edge, **QUIET).then(**editing, api_visibility="private")
     outline.select(toggle_person, [view, who], who, **QUIET).then(**editing, api_visibility="private")
     tried, private = examples.load_input_event.then, {"api_visibility": "private"}

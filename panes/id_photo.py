@@ -9,18 +9,18 @@ import gradio as gr
 import torch
 
 import shm
-from panes import lend_gpu
 from panes.session import (
-    EXAMPLES, KEEP_SECONDS, fault, heed, make_input, make_output, make_slider, read_upload, save_image, show_image,
+    EXAMPLES, KEEP_SECONDS, MAX_MEGAPIXELS, QUIET, fault, heed, lend_matting, make_input, make_output, make_slider, read_upload,
+    save_image, show_image,
 )  # fmt: skip
 from panes.view import name_photo
 from panes.words import choices, label, read_language, say
 from shm.compositing import parse_color
 from shm.edges import keep_connected
-from shm.id_photo import COLORS, FORMATS, PAPERS, PhotoFormat, adjust_crop, find_head, make_id_photo, make_sheet, place_crop
+from shm.id_photo import (
+    COLORS, FORMATS, PAPERS, PhotoFormat, adjust_crop, find_head, make_id_photo, make_sheet, place_crop, plan_sheet,
+)  # fmt: skip
 from shm.people import choose_people, find_people
-
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,16 @@ def read_format(name: str, width: float, height: float, dpi: float, language: st
     return heed(language, PhotoFormat, known.width_mm, known.height_mm, dpi, known.head_fraction, known.top_fraction)
 
 
+def check_sheet(photo_format: PhotoFormat, paper: str, language: str) -> None:
+    """Refuse a photo that the paper does not hold, and a sheet of too many pixels; the photo has fewer than its sheet."""
+    height, width = heed(language, plan_sheet, photo_format, PAPERS[paper]).size
+    if height * width > MAX_MEGAPIXELS * 1e6:
+        raise fault("too_fine", language, limit=MAX_MEGAPIXELS, width=width, height=height)
+
+
 def make_photographer(matting: shm.HumanMatting) -> Callable[..., list]:
     """Return what the button and the controls do."""
-    matte_photo = lend_gpu(lambda image: matting(image), seconds=15)
+    matte_photo = lend_matting(matting)
 
     def id_photo(
         request: gr.Request, portrait: Portrait | None, photo: str | None, format: str, width_mm: float, height_mm: float,
@@ -70,6 +77,7 @@ def make_photographer(matting: shm.HumanMatting) -> Callable[..., list]:
         if not photo:
             raise fault("no_photo", language)
         photo_format = read_format(format, width_mm, height_mm, dpi, language)
+        check_sheet(photo_format, paper, language)
         color = heed(language, parse_color, COLORS.get(background, own_color))
         if portrait is None or portrait.photo != photo:
             portrait = take_portrait(matte_photo, photo, language)

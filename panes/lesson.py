@@ -7,15 +7,13 @@ from collections.abc import Callable
 import gradio as gr
 
 import shm
-from panes import lend_gpu
-from panes.session import EXAMPLES, KEEP_SECONDS, fault, heed, make_output, make_slider, show_image
+from panes.session import EXAMPLES, KEEP_SECONDS, QUIET, fault, heed, lend_matting, make_output, make_slider, show_image
 from panes.words import label, read_language, say
 from shm.compositing import parse_color
 from shm.lesson import (
-    ALPHA, BACKGROUND, BRIGHTNESS, FOREGROUND, PROBABILITIES, THRESHOLD, Table, blend_tables, find_person, read_pixel, write_cell,
+    ALPHA, BACKGROUND, BRIGHTNESS, FOREGROUND, PROBABILITIES, THRESHOLD, Table, blend_tables, find_person, read_cell,
+    read_pixel, write_cell,
 )  # fmt: skip
-
-QUIET = {"show_progress": "hidden"}
 
 
 def name_symbol(name: str, below: str = "") -> str:
@@ -75,19 +73,19 @@ def blend(request: gr.Request, foreground: list[list[str]], alpha: list[list[str
     """Compute M = A·F + (1 − A)·B for three tables, and write the sum of the first pixel out."""
     language = read_language(request)
     result = heed(language, blend_tables, foreground, alpha, background)
-    first = write_sum(alpha[0][0], foreground[0][0], background[0][0], result[0][0])
+    first = write_sum(read_cell(alpha[0][0], 1)[0], foreground[0][0], background[0][0], result[0][0])
     return f'<div class="tables">{draw_table(result, "M", colors=True)}<p class="sum">M(1,1) = {first}</p></div>'
 
 
-def write_sum(alpha: object, foreground: object, background: object, result: object) -> str:
+def write_sum(alpha: float, foreground: object, background: object, result: object) -> str:
     """Return the equation with numbers in it."""
-    cover = f"{round(float(alpha), 3):g}"
+    cover = f"{round(alpha, 3):g}"
     return f"{cover}·{foreground} + (1 − {cover})·{background} = <strong>{result}</strong>"
 
 
 def make_reader(matting: shm.HumanMatting) -> Callable[..., list]:
     """Return what opens the photograph that one points at."""
-    matte_photo = lend_gpu(lambda image: matting(image), seconds=15)
+    matte_photo = lend_matting(matting)
 
     def open_photograph() -> list:
         """Cut out the first example, to point at its pixels."""
@@ -138,7 +136,7 @@ def lay_out_steps(page: gr.Blocks) -> None:
             brightness = make_table(BRIGHTNESS, "table_i")
             threshold = make_slider(0, 255, THRESHOLD, "threshold", step=1, elem_id="threshold")
             labels = gr.HTML(elem_id="simple")
-    stepping = {"fn": segment, "inputs": [brightness, threshold], "outputs": labels} | QUIET
+    stepping = {"fn": segment, "inputs": [brightness, threshold], "outputs": labels, "show_progress": "hidden"}
     gr.on([brightness.change, threshold.input], **stepping, api_name="segment_table", trigger_mode="always_last")
     page.load(**stepping, api_visibility="private")
 
@@ -156,7 +154,7 @@ def lay_out_fusion(page: gr.Blocks) -> None:
         with gr.Column(scale=3, min_width=300):
             alpha, background = make_table(ALPHA, "table_a"), make_table(BACKGROUND, "table_b")
     tables = [foreground, alpha, background]
-    mixing = {"fn": blend, "inputs": tables, "outputs": result} | QUIET
+    mixing = {"fn": blend, "inputs": tables, "outputs": result, "show_progress": "hidden"}
     gr.on([table.change for table in tables], **mixing, api_name="blend_tables", trigger_mode="always_last")
     page.load(**mixing, api_visibility="private")
 
@@ -178,8 +176,9 @@ def build_lesson(page: gr.Blocks, matting: shm.HumanMatting) -> None:
             reading = gr.HTML(elem_id="pixel")
         with gr.Column(scale=3, min_width=300):
             picture = make_output("point_here", elem_id="pointed", height=380, buttons=[])
-    opened = start.click(make_reader(matting), None, [picture, matte], api_name="open_example", concurrency_id="matting", **QUIET)
-    taking = {"fn": read, "inputs": [matte, column, row, color], "outputs": reading} | QUIET
+    opening = {"api_name": "open_example", "concurrency_id": "matting", "show_progress": "hidden"}
+    opened = start.click(make_reader(matting), None, [picture, matte], **opening)
+    taking = {"fn": read, "inputs": [matte, column, row, color], "outputs": reading, "show_progress": "hidden"}
     opened.success(**taking, api_visibility="private")
-    picture.select(point, None, [column, row], **QUIET, api_visibility="private").then(**taking, api_visibility="private")
+    picture.select(point, None, [column, row], **QUIET).then(**taking, api_visibility="private")
     gr.on([column.input, row.input, color.input], **taking, api_name="read_pixel", trigger_mode="always_last")

@@ -7,17 +7,19 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
+import time
 import zipfile
-from base64 import b64decode
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from urllib.parse import unquote
 
 import gradio as gr
 import torch
-from gradio.processing_utils import async_ssrf_protected_get, client_utils, httpx
 
 import shm
+from panes import lend_gpu
 from panes.words import label, say, say_error
 from shm.visualization import shrink
 
@@ -27,8 +29,15 @@ MAX_MEGABYTES = 50
 SCREEN_SIDE = 1024
 """Longer side of what is shown, in pixels; the downloads have the photograph's own size."""
 KEEP_SECONDS = 1800
-"""How long a visitor's mattes and files are kept, the latest `SESSIONS` visitors' only; a matte is 500 MB at the most."""
+"""How long a visitor's mattes and files are kept after their last use, the latest `SESSIONS` visitors' mattes only.
+
+A matte has at most 16 bytes a pixel, 800 MB. When a tab is closed, Gradio (6.31) keeps its own for an hour.
+"""
 SESSIONS = 20
+CLEAN_SECONDS = 600
+"""How often files that are older than `KEEP_SECONDS` are looked for, and deleted."""
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+"""Options of events that are the page's own."""
 
 SAVE_FILE = """(file) => {
   const link = document.createElement('a')
@@ -51,11 +60,36 @@ TAKE_PASTED = """() => document.addEventListener('paste', (event) => {
 """Takes a picture that is pasted anywhere on the page as one dropped on the open tab's photograph."""
 
 
+@cache
 def open_folder() -> None:
-    """Make the folder of uploads and results, unless one is given; in a shared one, apps delete each other's files."""
-    if "GRADIO_TEMP_DIR" not in os.environ:
-        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="shm-")
-        atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+    """Make this process's own folder of uploads and results, in the one that is given: all in it is the app's to delete."""
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="shm-", dir=os.environ.get("GRADIO_TEMP_DIR") or None)
+    atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+
+
+def keep_clean() -> None:
+    """Delete old files from now on; what is there already belongs to the page.
+
+    Gradio's own `delete_cache` (6.31) knows only the files that a component handed over.
+    """
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    kept = set(folder.glob("*"))
+
+    def clean() -> None:
+        while True:
+            time.sleep(CLEAN_SECONDS)
+            clean_folder(folder, kept)
+
+    threading.Thread(target=clean, daemon=True).start()
+
+
+def clean_folder(folder: Path, kept: set[Path]) -> None:
+    """Delete what is in a folder, but for `kept`, once nothing in it changed for `KEEP_SECONDS`."""
+    for place in set(folder.glob("*")) - kept:
+        with suppress(OSError):  # gone meanwhile
+            changed = max(path.lstat().st_ctime for path in (place, *place.rglob("*")))
+            if time.time() - changed > KEEP_SECONDS:
+                shutil.rmtree(place) if place.is_dir() else place.unlink()
 
 
 def make_input(name: str, **options: object) -> gr.Image:
@@ -99,41 +133,15 @@ def read_upload(path: str, language: str) -> torch.Tensor:
 
 def is_uploaded(path: str) -> bool:
     """Return whether a file is in the folder of uploads and results."""
-    return Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
-
-
-def fetch_photo(address: str, language: str) -> str:
-    """Fetch a photograph from the web, never from this computer's own network; return its file."""
-    address = address.strip()
     try:
-        if not address.startswith(("https://", "http://")):
-            raise ValueError(f"address: expected https:// or http://, got {address}")
-        response = client_utils.synchronize_async(async_ssrf_protected_get, address).raise_for_status()
-    except (ValueError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
-        raise fault("bad_address", language, address=address) from error
-    return keep_photo(Path(response.url.path).name, response.content, language)
+        return Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
+    except ValueError:  # a character that no path has
+        return False
 
 
-def take_photo(address: str, language: str) -> str:
-    """Return the file that an address means: one uploaded to this app, one that is in the address itself, or one on the web."""
-    path = unquote(address.partition("/gradio_api/file=")[2])
-    if path and is_uploaded(path):
-        return path
-    if not address.startswith("data:"):
-        return fetch_photo(address, language)
-    try:
-        return keep_photo("photo", b64decode(address.partition(",")[2]), language)
-    except ValueError as error:
-        raise fault("bad_address", language, address=f"{address[:40]}…") from error
-
-
-def keep_photo(name: str, content: bytes, language: str) -> str:
-    """Write what came as bytes into a folder of its own; return its file."""
-    if len(content) > MAX_MEGABYTES * 2**20:
-        raise fault("too_heavy", language, limit=MAX_MEGABYTES)
-    path = make_folder() / (client_utils.strip_invalid_filename_characters(name) or "photo")
-    path.write_bytes(content)
-    return str(path)
+def lend_matting(matting: shm.HumanMatting) -> Callable[[torch.Tensor], shm.Matte]:
+    """Return the pipeline with a GPU lent to each photograph, where a Space does so."""
+    return lend_gpu(lambda image: matting(image), seconds=15)
 
 
 def heed(language: str, function: Callable, *values: object, **options: object) -> object:
@@ -151,9 +159,9 @@ def make_folder() -> Path:
     return folder
 
 
-def save_image(name: str, image: torch.Tensor, *, dpi: float | None = None) -> str:
-    """Write an image into a folder of its own and return its path."""
-    path = make_folder() / name
+def save_image(name: str, image: torch.Tensor, *, folder: Path | None = None, dpi: float | None = None) -> str:
+    """Write an image into a folder, one of its own unless another is given, and return its path."""
+    path = (folder or make_folder()) / name
     shm.write_image(path, image, dpi=dpi)
     return str(path)
 

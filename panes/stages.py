@@ -11,7 +11,8 @@ import torch
 
 import shm
 from panes import lend_gpu
-from panes.session import SCREEN_SIDE, busy, fault, fetch_photo, heed, read_upload, show_image
+from panes.addresses import fetch_photo
+from panes.session import SCREEN_SIDE, busy, fault, heed, read_upload, show_image
 from panes.view import FILES, Choice, View, draw_legend, name_photo, take_choice, tell, tell_size, write_file
 from panes.words import read_language, say
 from shm.editing import compose, view_matte

@@ -10,8 +10,8 @@ import torch
 
 import shm
 from panes import lend_gpu
-from panes.cut_out import QUIET, CutOutTab
-from panes.session import busy, fault, show_image
+from panes.cut_out import CutOutTab
+from panes.session import QUIET, busy, fault, show_image
 from panes.stages import finish, time_steps
 from panes.view import Choice, View, take_choice, tell, tell_size
 from panes.words import choices, label, read_language, say
@@ -48,8 +48,8 @@ def make_again(matting: shm.HumanMatting) -> Callable[[View, Choice], Iterator[l
         language, matte = view.language, view.matte
         view.status = busy(say("matting_again", language))
         yield view.show()
-        first = view.probabilities
-        probabilities = paint_probabilities(first, view.strokes[-1]) if view.strokes else first
+        first, strokes = view.probabilities, view.strokes[-1]
+        probabilities = paint_probabilities(first, strokes) if strokes.any() else first
         (alpha, _), (foreground, seconds), (report, _) = time_steps(stream(matte.image, probabilities))
         place = f"{report.device}, {report.precision}"
         for name, tensor in (("alpha", alpha), ("foreground", foreground)):
@@ -84,16 +84,16 @@ def make_handlers(matting: shm.HumanMatting) -> tuple[Callable[..., Iterator[lis
         if not any(layer[:, 3].any() for layer in layers):
             raise fault("no_strokes", language)
         painted = read_strokes(layers, tuple(layers[0].shape[-2:]))
-        view.strokes.append(merge_strokes(view.strokes[-1], painted) if view.strokes else painted)
-        del view.strokes[:-HISTORY]
+        before = view.strokes or [torch.zeros_like(painted)]
+        view.strokes = [*before, merge_strokes(before[-1], painted)][-1 - HISTORY :]
         view.undone.clear()
         yield from run_again(view, choice)
 
-    def step(name: str, giving: str, taking: str) -> Callable[..., Iterator[list]]:
+    def step(name: str, giving: str, taking: str, *, least: int = 0) -> Callable[..., Iterator[list]]:
         @take_choice
         def move(request: gr.Request, view: View | None, choice: Choice) -> Iterator[list]:
             """Move the latest strokes from the ones to the others, and matte again."""
-            if view is None or not getattr(view, giving):
+            if view is None or len(getattr(view, giving)) <= least:
                 yield gr.skip()
                 return
             getattr(view, taking).append(getattr(view, giving).pop())
@@ -102,7 +102,7 @@ def make_handlers(matting: shm.HumanMatting) -> tuple[Callable[..., Iterator[lis
         move.__name__ = name  # what MCP calls it
         return move
 
-    return touch_up, step("undo", "strokes", "undone"), step("redo", "undone", "strokes")
+    return touch_up, step("undo", "strokes", "undone", least=1), step("redo", "undone", "strokes")
 
 
 def make_brush(kind: str) -> gr.Brush:

@@ -112,7 +112,8 @@ class View:
         backdrop: file of the picture behind the people, and the picture as a screen needs it; read once for all edits.
         probabilities: what the segmentation said, before any touch-up.
         choice: what is shown.
-        strokes, undone: label maps of the touch-up, the latest last; a few small ones.
+        strokes, undone: label maps of the touch-up, each with all strokes before it, the latest last; a few small ones. The
+            first of `strokes` is what no undo takes back: an empty map, until the history is full.
     """
 
     stem: str

@@ -15,8 +15,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "title": ("Semantic Human Matting", "人像语义抠图"),
     "promise": (
         "Cuts people out of a photograph, hair included. Your pictures stay on the computer that runs this page and are "
-        "deleted from it within the hour.",
-        "把照片中的人抠出来，连发丝也不放过。您的图片只留在运行本页面的计算机上，一小时内删除。",
+        "deleted from it within an hour of their last use.",
+        "把照片中的人抠出来，连发丝也不放过。您的图片只留在运行本页面的计算机上，最后一次使用后一小时内删除。",
     ),
     "cut_out_tab": ("Cut out", "抠图"),
     "batch_tab": ("Batch", "批量"),
@@ -210,6 +210,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "no_background": ("Choose a background first: nothing is behind the people.", "请先选择背景：人物背后没有内容。"),
     "no_file": ('Expected a file of {files}, got "{file}".', "文件应为 {files} 之一，收到“{file}”。"),
     "no_format": ('Expected a size of {formats}, got "{got}".', "尺寸应为 {formats} 之一，收到“{got}”。"),
+    "no_part": ('Expected one of {parts}, got "{got}".', "应为 {parts} 之一，收到“{got}”。"),
+    "too_fine": (
+        "Expected a sheet of at most {limit:g} megapixels, got {width} × {height}: choose fewer pixels per inch.",
+        "排版最多 {limit:g} 百万像素，收到 {width} × {height}：请降低每英寸像素。",
+    ),
     "not_uploaded": ("That picture was not uploaded to this app.", "该图片不是上传到本应用的。"),
     "too_many": ("Expected at most {limit} photographs, got {count}.", "最多 {limit} 张照片，收到 {count} 张。"),
     "too_heavy": ("Expected a file of at most {limit} megabytes.", "文件最大 {limit} MB。"),

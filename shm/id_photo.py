@@ -208,6 +208,50 @@ def make_id_photo(
     return composite(*crop_person(foreground, alpha, box, photo_format.size), background)
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """Where the copies of an ID photo go on a paper, in pixels.
+
+    Attributes:
+        size: (height, width) of the sheet.
+        tops, lefts: where each row and each column of photos starts.
+    """
+
+    size: tuple[int, int]
+    tops: list[int]
+    lefts: list[int]
+
+
+def plan_sheet(photo_format: PhotoFormat, paper: tuple[float, float], *, margin_mm: float = 3.0, gap_mm: float = 2.0) -> Sheet:
+    """Place as many copies of an ID photo as a paper holds; it is turned if more fit so.
+
+    Args:
+        photo_format: of the photo; the sheet has its dpi.
+        paper: width and height in mm, such as `PAPERS["A4"]`.
+        margin_mm: left free around, 0 to 100; most printers cannot print to the edge.
+        gap_mm: between photos, 0 to 100.
+
+    Raises:
+        ChoiceError: code "no_room": the photo does not fit on the paper; "out_of_range": another margin or gap.
+
+    >>> plan_sheet(PhotoFormat(25, 35), PAPERS["6 inch"]).size
+    (1800, 1200)
+    """
+    check_range("margin_mm", margin_mm, 0, 100)
+    check_range("gap_mm", gap_mm, 0, 100)
+    height, width = photo_format.size
+    margin, gap = (to_pixels(length, photo_format.dpi) for length in (margin_mm, gap_mm))
+    sheets = []
+    for sides in (paper, paper[::-1]):
+        columns, rows = (to_pixels(length, photo_format.dpi) for length in sides)
+        sheets.append(Sheet((rows, columns), _space_out(rows, height, margin, gap), _space_out(columns, width, margin, gap)))
+    sheet = max(sheets, key=lambda sheet: len(sheet.tops) * len(sheet.lefts))  # the first of two equals: paper as given
+    if not sheet.tops or not sheet.lefts:
+        message = f"paper: expected room for {photo_format.width_mm:g} x {photo_format.height_mm:g} mm, got {paper} mm"
+        raise ChoiceError("no_room", message, width_mm=photo_format.width_mm, height_mm=photo_format.height_mm, paper=paper)
+    return sheet
+
+
 def make_sheet(
     photo: torch.Tensor,
     photo_format: PhotoFormat,
@@ -218,20 +262,17 @@ def make_sheet(
 ) -> torch.Tensor:
     """Return a white sheet with as many copies of an ID photo as it holds, and gray lines to cut along.
 
-    The paper is turned if more fit so. The lines run from side to side of the sheet along every side of a photo, just outside.
+    The lines run from side to side of the sheet along every side of a photo, just outside.
 
     Args:
         photo: (1, 3, height, width) of the format's size.
-        photo_format: of the photo; the sheet has its dpi.
-        paper: width and height in mm, such as `PAPERS["A4"]`.
-        margin_mm: left free around; most printers cannot print to the edge.
-        gap_mm: between photos.
+        photo_format, paper, margin_mm, gap_mm: as in `plan_sheet`.
 
     Returns:
         (1, 3, H, W) in the photo's type.
 
     Raises:
-        ValueError: the photo has another size, or does not fit on the paper.
+        ValueError: the photo has another size, or does not fit on the paper as in `plan_sheet`.
 
     >>> make_sheet(torch.zeros(1, 3, *PhotoFormat(25, 35).size), PhotoFormat(25, 35), PAPERS["6 inch"]).shape
     torch.Size([1, 3, 1800, 1200])
@@ -239,23 +280,15 @@ def make_sheet(
     height, width = photo_format.size
     if tuple(photo.shape) != (1, 3, height, width):
         raise ValueError(f"photo: expected shape {(1, 3, height, width)}, got {tuple(photo.shape)}")
-    margin, gap = (to_pixels(length, photo_format.dpi) for length in (margin_mm, gap_mm))
-    grids = []
-    for sides in (paper, paper[::-1]):
-        columns, rows = (to_pixels(length, photo_format.dpi) for length in sides)
-        grids.append(((rows, columns), _space_out(rows, height, margin, gap), _space_out(columns, width, margin, gap)))
-    size, tops, lefts = max(grids, key=lambda grid: len(grid[1]) * len(grid[2]))  # the first of two equals: paper as given
-    if not tops or not lefts:
-        message = f"paper: expected room for {photo_format.width_mm:g} x {photo_format.height_mm:g} mm, got {paper} mm"
-        raise ChoiceError("no_room", message, width_mm=photo_format.width_mm, height_mm=photo_format.height_mm, paper=paper)
+    plan = plan_sheet(photo_format, paper, margin_mm=margin_mm, gap_mm=gap_mm)
     white, gray = (to_depth(torch.tensor(level), photo.dtype).item() for level in (1.0, LINE_GRAY))
-    sheet = torch.full((1, 3, *size), white, dtype=photo.dtype)
-    for line in (row for top in tops for row in (top - 1, top + height)):
+    sheet = torch.full((1, 3, *plan.size), white, dtype=photo.dtype)
+    for line in (row for top in plan.tops for row in (top - 1, top + height) if 0 <= row < plan.size[0]):
         sheet[..., line, :] = gray
-    for line in (column for left in lefts for column in (left - 1, left + width)):
+    for line in (column for left in plan.lefts for column in (left - 1, left + width) if 0 <= column < plan.size[1]):
         sheet[..., line] = gray
-    for top in tops:
-        for left in lefts:
+    for top in plan.tops:
+        for left in plan.lefts:
             sheet[..., top : top + height, left : left + width] = photo
     return sheet
 

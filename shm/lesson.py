@@ -103,8 +103,9 @@ def write_cell(numbers: Sequence[float]) -> str:
 def _read_table(table: Table, count: int, scale: float) -> torch.Tensor:
     """Return a table as (1, count, rows, columns) float32, its numbers divided by `scale`."""
     rows = [[read_cell(cell, count) for cell in row] for row in table]
-    if not rows or len({len(row) for row in rows}) != 1:
-        message = f"table: expected rows of one length, got {[len(row) for row in rows]}"
+    lengths = {len(row) for row in rows}
+    if len(lengths) != 1 or 0 in lengths:
+        message = f"table: expected rows of one length above 0, got {[len(row) for row in rows]}"
         raise ChoiceError("no_table", message, got=[len(row) for row in rows])
     return check("cell", torch.tensor(rows, dtype=torch.float32).permute(2, 0, 1)[None] / scale, count)
 

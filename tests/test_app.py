@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gc
 import json
@@ -10,13 +11,15 @@ import re
 import shutil
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import gradio
@@ -27,12 +30,13 @@ import torch
 from gradio.mcp import GradioMCPServer
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import Status
 from PIL import Image, ImageColor, ImageOps
 from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 
 import app
 import shm
-from panes import agents, session
+from panes import addresses, agents, session
 from panes.errors import CHINESE_ERRORS
 from panes.view import Choice
 from panes.words import CONTROLS, MESSAGES, WORDS
@@ -66,6 +70,7 @@ CHOSEN = ["#000000", "#000000", 4, "studio", None, 100, 0, 0, 0, 0, 0, 0, True, 
 def uploads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The app's upload folder."""
     folder, before = tmp_path_factory.mktemp("uploads"), os.environ.get("GRADIO_TEMP_DIR")
+    session.open_folder()  # so that building an app opens no other
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     yield folder
     os.environ.pop("GRADIO_TEMP_DIR")
@@ -312,25 +317,102 @@ def test_no_photograph_is_said(client: Client) -> None:
         client.predict(None, api_name="/cut_out")
 
 
-def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def get(url: str) -> httpx.Response:
-        status = 404 if "gone" in url else 200
-        return httpx.Response(status, content=photo.read_bytes(), request=httpx.Request("GET", url))
+@pytest.fixture
+def gate() -> threading.Event:
+    """What lets a photograph pass that waits on the web."""
+    return threading.Event()
 
-    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
-    path = client.predict("https://example.org/pictures/portrait.jpg?size=2", api_name="/fetch")
-    assert Path(path).name == "portrait.jpg" and Path(path).read_bytes() == photo.read_bytes()
-    with pytest.raises(AppError, match="No photograph could be fetched from https://example.org/gone.jpg"):
-        client.predict("https://example.org/gone.jpg", api_name="/fetch")
-    monkeypatch.setattr(session, "MAX_MEGABYTES", 0)
-    with pytest.raises(AppError, match="at most 0 megabytes"):
-        client.predict("https://example.org/portrait.jpg", api_name="/fetch")
+
+@pytest.fixture
+def web(photo: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server on this computer that is taken for one on the internet."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            inside = f"http://127.0.0.1:{server.server_port}/portrait.jpg"
+            place = {"/moved.jpg": "pictures/portrait.jpg", "/around.jpg": "around.jpg", "/inside.jpg": inside}.get(path)
+            self.send_response(302 if place else 404 if "gone" in path else 200)
+            if place:
+                self.send_header("Location", place)
+            self.end_headers()
+            if path == "/waiting.jpg":
+                gate.wait(60)
+            while path == "/dripping.jpg":
+                self.wfile.write(b"a")
+                time.sleep(0.05)
+            content = {"/heavy.jpg": bytes(2**26), "/secret.jpg": b"secret"}.get(path) or photo.read_bytes()
+            with suppress(ConnectionError):  # heavy: more than is looked at
+                self.wfile.write(content)
+                sent.append((path, self.headers["Host"]))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def handle(self) -> None:
+            with suppress(ConnectionError):
+                super().handle()
+
+    async def find(host: str) -> str:
+        return "127.0.0.1" if host == "example.org" else await find_public(host)
+
+    sent, find_public = [], addresses.find_public
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    monkeypatch.setattr(addresses, "find_public", find)
+    yield f"http://example.org:{server.server_port}"
+    assert all(host == f"example.org:{server.server_port}" for _, host in sent)
+    assert "/heavy.jpg" not in dict(sent)
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_photograph_is_fetched_from_an_address(client: Client, photo: Path, web: str, monkeypatch) -> None:
+    for place in ("pictures/portrait.jpg?size=2", "moved.jpg"):
+        path = client.predict(f"{web}/{place}", api_name="/fetch")
+        assert Path(path).name == "portrait.jpg" and Path(path).read_bytes() == photo.read_bytes()
+    monkeypatch.setattr(addresses, "FETCH_SECONDS", 1)
+    for name in ("gone.jpg", "around.jpg", "inside.jpg", "dripping.jpg"):
+        with pytest.raises(AppError, match=f"No photograph could be fetched from {web}/{name}"):
+            client.predict(f"{web}/{name}", api_name="/fetch")
+    monkeypatch.setattr(addresses, "MAX_MEGABYTES", 1)
+    with pytest.raises(AppError, match="at most 1 megabytes"):
+        client.predict(f"{web}/heavy.jpg", api_name="/fetch")
+
+
+def test_a_client_s_web_address_is_fetched_by_the_same_rules(client: Client, web: str, matte: shm.Matte) -> None:
+    cut_out(client, f"{web}/portrait.jpg")
+    assert torch.equal(read_pixels(client.predict("cutout", api_name="/download"), "RGBA"), shm.cutout(matte))
+    for name, sentence in (("inside.jpg", "No photograph could be fetched"), ("secret.jpg", "secret.jpg: expected a photo")):
+        with pytest.raises(AppError, match=sentence):
+            cut_out(client, f"{web}/{name}")
+
+
+def test_what_is_no_photograph_is_not_kept(client: Client, web: str, uploads: Path) -> None:
+    secret = f"data:,{base64.b64encode(b'secret').decode()}"
+    for place, action, name in ((f"{web}/secret.jpg", "/fetch", "secret.jpg"), (secret, "/cut_out_photo", "photo")):
+        with pytest.raises(AppError, match=f"{name}: expected a photograph"):
+            client.predict(place, api_name=action)
+    assert not [path for path in uploads.rglob("*") if path.is_file() and path.read_bytes() == b"secret"]
 
 
 @pytest.mark.parametrize("address_asked", ["http://127.0.0.1:9/a.jpg", "http://localhost/a.jpg", "file:///etc/hosts", "ftp://a/b", ""])
 def test_this_computer_s_own_network_is_not_fetched_from(client: Client, address_asked: str) -> None:
     with pytest.raises(AppError, match="No photograph could be fetched"):
         client.predict(address_asked, api_name="/fetch")
+
+
+def test_a_host_is_public_where_all_its_addresses_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, *_: object, **__: object) -> list[tuple]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in host.split("+")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert asyncio.run(addresses.find_public("93.184.215.14+2606:2800:21f::1")) == "93.184.215.14"
+    ours = "100.100.100.200 169.254.169.254 10.0.0.1 127.0.0.1 0.0.0.0 ::1 ::ffff:10.0.0.1 fd00::1 fe80::1%2"
+    for inside in ours.split():
+        for host in (inside, f"93.184.215.14+{inside}"):
+            with pytest.raises(ValueError, match="expected one on the internet"):
+                asyncio.run(addresses.find_public(host))
 
 
 def test_errors_and_sentences_are_in_the_reader_s_language(address: str, photo: Path, tmp_path: Path) -> None:
@@ -678,6 +760,18 @@ def test_strokes_are_certain_undone_and_done_again(address: str, photo: Path, ma
         client.predict(paint(photo, BRUSHES["keep"], slice(0, 0)), api_name="/touch_up")
 
 
+def test_no_undo_takes_back_more_than_one_stroke(address: str, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["panes.touch_up"], "HISTORY", 2)
+    client, seen = Client(address, verbose=False), []
+    cut_out(client, photo)
+    for rows in (slice(0, 30), slice(60, 80), slice(90, 110)):
+        client.predict(paint(photo, BRUSHES["keep"], rows), api_name="/touch_up")
+        seen.append(read_pixels(client.predict("alpha", api_name="/download"), "L"))
+    for expected in (seen[1], seen[0], seen[0]):
+        client.predict(api_name="/undo")
+        assert torch.equal(read_pixels(client.predict("alpha", api_name="/download"), "L"), expected)
+
+
 def test_browser_a_stroke_changes_the_alpha_and_is_undone(open_page, photo: Path) -> None:
     visit = open_page()
     page = visit.page
@@ -893,6 +987,14 @@ def test_id_photos_have_their_size_and_need_the_networks_once(client: Client, tw
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("size", [{"format": "custom", "width_mm": 300, "height_mm": 300}, {"paper": "A4"}])
+def test_an_id_photo_that_is_too_large_costs_nothing(client: Client, photo: Path, runs, monkeypatch, size: dict) -> None:
+    monkeypatch.delattr(sys.modules["panes.id_photo"], "make_id_photo")
+    with pytest.raises(AppError, match="expected room for 300 x 300 mm|at most 50 megapixels, got 9921 × 14031"):
+        client.predict(handle_file(photo), **size, dpi=1200, api_name="/id_photo")
+    assert runs == []
+
+
 @pytest.mark.parametrize(
     ("place", "english", "chinese"), [((0.0, 1.0), "expected a whole head", "没有找到完整的头部"), ((0.0, 0.0), "got nobody", "没有找到人")]
 )
@@ -987,8 +1089,9 @@ def test_browser_a_batch_can_be_stopped_and_keeps_what_is_done(open_page, photo,
         assert packed.namelist() == ["photo0.png", "photo1.png"]
 
 
-def test_tables_are_worked_out(client: Client) -> None:
-    tables = ([["(200, 150, 100)"]], [["0.2"]], [["(50, 50, 50)"]])
+@pytest.mark.parametrize("cell", ["0.2", "(0.2)", "[0.2]", "0.2;", "0.2."])
+def test_tables_are_worked_out(client: Client, cell: str) -> None:
+    tables = ([["(200, 150, 100)"]], [[cell]], [["(50, 50, 50)"]])
     assert "M(1,1) = 0.2·(200, 150, 100) + (1 − 0.2)·(50, 50, 50) = <strong>(80, 70, 60)</strong>" in client.predict(
         *({"headers": ["1"], "data": table, "metadata": None} for table in tables), api_name="/blend_tables"
     )
@@ -1062,13 +1165,9 @@ def test_browser_the_keyboard_alone_gets_a_cut_out(open_page) -> None:
     assert download.value.suggested_filename == "astronaut.cutout.png"
 
 
-def test_browser_an_address_is_fetched_and_cut_out(open_page, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def get(url: str) -> httpx.Response:
-        return httpx.Response(200, content=photo.read_bytes(), request=httpx.Request("GET", url))
-
-    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
+def test_browser_an_address_is_fetched_and_cut_out(open_page, web: str) -> None:
     visit = open_page()
-    visit.page.locator("#address textarea, #address input").fill("https://example.org/portrait.jpg")
+    visit.page.locator("#address textarea, #address input").fill(f"{web}/portrait.jpg")
     visit.page.locator("#address textarea, #address input").press("Enter")
     visit.page.wait_for_selector("#closeup img")
     assert visit.page.locator("#composite img").is_visible()
@@ -1217,6 +1316,7 @@ def test_messages_of_the_page_are_said_in_both_languages() -> None:
         ("/id_photo", {"format": "custom", "width_mm": 4}, "“宽（毫米）”应为 5 到 300，收到 4。"),
         ("/id_photo", {"format": "custom", "height_mm": None}, "“高（毫米）”应为 5 到 300，收到 0。"),
         ("/id_photo", {"format": "custom", "width_mm": 300, "height_mm": 300, "dpi": 72}, "相纸上放不下 300 × 300 毫米的照片。"),
+        ("/id_photo", {"paper": "A4", "dpi": 1200}, "排版最多 50 百万像素，收到 9921 × 14031：请降低每英寸像素。"),
         ("/id_photo", {"dpi": 1}, "“每英寸像素”应为 72 到 1200，收到 1。"),
     ],
 )
@@ -1241,23 +1341,52 @@ def test_visitors_do_not_see_each_other_s_pictures(address: str, photo: Path) ->
         Client(address, verbose=False).predict("cutout", api_name="/download")
 
 
-def test_pictures_are_deleted_after_a_while(matting: shm.HumanMatting, photo: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "short"))
-    monkeypatch.setattr(app, "CLEAN_SECONDS", 1)
-    monkeypatch.setattr(app, "KEEP_SECONDS", 20)  # longer than the cut-out takes; Gradio goes by when a file last changed in any way
-    (tmp_path / "short").mkdir()
+def test_every_file_of_a_visitor_is_deleted_after_a_while(matting, photo: Path, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "short"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    monkeypatch.setattr(session, "CLEAN_SECONDS", 0.2)
     demo = app.build(matting)
-    _, address, _ = demo.launch(prevent_thread_lock=True, server_name="127.0.0.1", server_port=free_port(), **app.launch_options())
-    cut_out(Client(address, verbose=False, download_files=str(tmp_path)), photo)
-    made = [path for path in (tmp_path / "short").rglob("*") if path.name in ("photo.jpg", "alpha.png", "composite.png", "portrait.jpg")]
-    assert {path.name for path in made} == {"photo.jpg", "alpha.png", "composite.png", "portrait.jpg"}
-    deadline = time.monotonic() + 60
-    while any(path.exists() for path in made) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    left = [path.name for path in made if path.exists()]
+    page = set(folder.rglob("*"))
+    place = {"server_name": "127.0.0.1", "server_port": free_port()}
+    _, address, _ = demo.launch(prevent_thread_lock=True, **place, **app.launch_options())
+    client = Client(address, verbose=False, download_files=str(tmp_path))
+    cut_out(client, photo)
+    client.predict("zip", api_name="/download")
+    client.predict([handle_file(photo)] * 2, api_name="/batch")
+    client.predict([write_address(photo)], api_name="/cut_out_photos")
+    (folder / "tmp1").write_bytes(b"an upload that broke off")
+    time.sleep(0.5)
+    made = {path.name for path in set(folder.rglob("*")) - page}
+    assert {"tmp1", "portrait.jpg", "portrait.zip", "portrait.alpha16.png", "portrait.png", "photo", "photo.png"} <= made
+    monkeypatch.setattr(session, "KEEP_SECONDS", 0.5)
+    deadline = time.monotonic() + 30
+    while set(folder.rglob("*")) - page and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert set(folder.rglob("*")) == page  # neither more nor less
+    answer = httpx.get(f"{address}config").json()
+    examples = [part["props"]["samples"] for part in answer["components"] if part["type"] == "dataset"]
+    assert httpx.get(examples[0][0][0]["url"]).status_code == 200
     demo.close(verbose=False)
     gc.collect()
-    assert left == []
+
+
+def test_a_file_stays_as_long_as_its_folder_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "KEEP_SECONDS", 1)
+    for name in ("batch", "single", "page"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "first.png").touch()
+    time.sleep(1.2)
+    (tmp_path / "batch" / "second.png").touch()
+    session.clean_folder(tmp_path, {tmp_path / "page"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch", "page"]
+    assert len(list((tmp_path / "batch").iterdir())) == 2
+
+
+def test_each_process_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    session.open_folder.__wrapped__()
+    assert Path(os.environ["GRADIO_TEMP_DIR"]).parent == tmp_path
 
 
 def test_the_client_of_the_readme_runs(address: str, photo: Path, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -1294,17 +1423,13 @@ def write_address(photo: Path) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(photo.read_bytes()).decode()}"
 
 
-def test_agents_get_a_file_for_every_kind_of_address(client, address, photo, tmp_path, matte, opened, monkeypatch) -> None:
-    async def get(url: str) -> httpx.Response:
-        return httpx.Response(200, content=photo.read_bytes(), request=httpx.Request("GET", url))
-
-    monkeypatch.setattr(session, "async_ssrf_protected_get", get)
+def test_agents_get_a_file_for_every_kind_of_address(client, address, photo, web, matte, opened) -> None:
     with photo.open("rb") as file:
         sent = httpx.post(f"{address}gradio_api/upload", files={"files": ("portrait.jpg", file)}).json()[0]
     addresses = {
         "photo.png": write_address(photo),
         "portrait.png": f"{address}gradio_api/file={sent}",
-        "face.png": "https://example.org/gradio_api/file=/tmp/face.jpg",  # another Gradio's
+        "face.png": f"{web}/gradio_api/file=/tmp/face.jpg",  # another Gradio's
     }
     for name, place in addresses.items():
         path = client.predict(place, api_name="/cut_out_photo")
@@ -1318,6 +1443,30 @@ def test_agents_get_a_file_for_every_kind_of_address(client, address, photo, tmp
     with zipfile.ZipFile(archive) as packed:
         assert packed.namelist() == [*addresses, "face.jpg.png"]
     assert all(path.resolve().is_relative_to(os.environ["GRADIO_TEMP_DIR"]) for path in opened)
+
+
+def test_one_bad_address_leaves_the_others(client: Client, photo: Path, web: str, matte: shm.Matte) -> None:
+    bad = [f"{web}/around.jpg", "http://x/gradio_api/file=%00", "http://example.org:99999/", "http://[", "http://a\0", None, {}]
+    photos = [*bad, f"{web}/%2e%2e", f"{web}/.%2fportrait.jpg"]
+    archive, failures = client.predict(photos, api_name="/cut_out_photos")
+    lines = failures.splitlines()
+    assert [line.split(".")[0] for line in lines] == [str(number) for number in range(1, 1 + len(bad))]
+    assert all("No photograph could be fetched" in line for line in lines)
+    with zipfile.ZipFile(archive) as packed:
+        assert packed.namelist() == ["photo.png", "portrait.png"]
+
+
+def test_who_waits_for_a_photograph_keeps_nobody_waiting(client, photo, web, gate, matte, monkeypatch) -> None:
+    monkeypatch.setattr(addresses, "FETCH_SECONDS", 60)
+    waiting = [client.submit(f"{web}/waiting.jpg", api_name=f"/{name}") for name in ("cut_out_photo", "make_id_photo")]
+    while not all(job.status().code is Status.PROCESSING for job in waiting):
+        time.sleep(0.05)
+    cut_out(client, photo)
+    client.predict(write_address(photo), api_name="/cut_out_photo")
+    assert not any(job.done() for job in waiting)
+    gate.set()
+    assert torch.equal(read_pixels(waiting[0].result(timeout=60), "RGBA"), shm.cutout(matte))
+    waiting[1].exception(timeout=60)
 
 
 def test_agents_read_what_is_wrong(client: Client, address: str, photo: Path, tmp_path: Path, opened: list[Path]) -> None:
@@ -1341,6 +1490,8 @@ def test_agents_get_id_photos_and_sheets(client: Client, two_people: None, photo
             assert image.size == size
             corner = abs(np.array(image.getpixel((2, 2))) - (67, 142, 219)).max()
             assert (corner < 4) == (part == "photo")
+    with pytest.raises(AppError, match='Expected one of photo, sheet on 6 inch, sheet on A4, got "sheet on A3"'):
+        client.predict(write_address(photo), part="sheet on A3", api_name="/make_id_photo")
 
 
 def test_mcp_lists_what_it_can_call_and_nothing_else(matting: shm.HumanMatting, uploads: Path) -> None:
@@ -1396,6 +1547,17 @@ def test_main_warms_up_and_prints_its_address(matting, uploads, runs, monkeypatc
     lines = capfd.readouterr().out.splitlines()
     assert lines == [f"Ready: http://127.0.0.1:{port}/", *([app.NO_LINK] if options else [])]
     assert runs == ["segmenter", "head"]
+
+
+def test_a_terminated_app_leaves_no_picture(tmp_path: Path) -> None:
+    command = [sys.executable, app.__file__, "--port", str(free_port())]
+    run = subprocess.Popen(command, env=os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}, stdout=subprocess.PIPE, text=True)
+    assert run.stdout.readline().startswith("Ready: ")
+    assert any(tmp_path.rglob("*.jpg"))
+    run.terminate()
+    assert run.wait(timeout=30) == 0
+    run.stdout.close()
+    assert not any(tmp_path.glob("shm-*"))
 
 
 def test_main_says_in_one_line_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from shm.id_photo import (
     make_id_photo,
     make_sheet,
     place_crop,
+    plan_sheet,
 )
 from shm.image_io import write_image
 from shm.matte import DEPTHS, ImageError, check, to_depth
@@ -156,6 +157,15 @@ def test_the_sheet_holds_whole_copies_with_lines_around(name: str, paper: str, c
     assert sheet[0, 0, corners[0][0] - 1, 0] == 153 and sheet[0, 0, 0, 0] == 255  # lines reach the side; the rest is white
 
 
+def test_a_photo_at_the_sheet_s_edge_has_lines_on_its_other_sides_alone() -> None:
+    wanted = PhotoFormat(35, 45)
+    photo = torch.zeros(1, 3, *wanted.size)
+    assert torch.equal(make_sheet(photo, wanted, (35, 45), margin_mm=0), photo)
+    sheet = make_sheet(photo, wanted, (35, 100), margin_mm=0, gap_mm=10)
+    gray = (sheet[0, 0, :, 0] == sheet.new_tensor(0.6)).nonzero().flatten().tolist()
+    assert gray == [531, 648, 1180] and sheet.shape[-2] == 1181  # 118 pixels apart, and one to spare below
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 def test_a_sheet_keeps_the_type_and_can_be_written(dtype: torch.dtype, tmp_path) -> None:
     small = PhotoFormat(25, 35, dpi=72)
@@ -174,6 +184,8 @@ def test_a_sheet_keeps_the_type_and_can_be_written(dtype: torch.dtype, tmp_path)
         (lambda: adjust_crop((0, 0, 1, 1), scale=0), r"scale: expected 0.1 \.\. 10, got 0"),
         (lambda: make_sheet(torch.zeros(1, 3, 4, 4), FORMATS["1 inch"], (210, 297)), r"photo: expected shape \(1, 3, 413"),
         (lambda: make_sheet(torch.zeros(1, 3, 1772, 1772), PhotoFormat(150, 150), (152, 102)), "paper: expected room"),
+        (lambda: plan_sheet(FORMATS["1 inch"], (210, 297), margin_mm=-1), r"margin_mm: expected 0 \.\. 100, got -1"),
+        (lambda: plan_sheet(FORMATS["1 inch"], (210, 297), gap_mm=-30), r"gap_mm: expected 0 \.\. 100, got -30"),
         (lambda: find_head(torch.ones(1, 3, 4, 4)), r"alpha: expected shape \(B, 1, H, W\)"),
     ],
 )

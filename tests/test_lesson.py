@@ -38,6 +38,9 @@ def test_other_cells_are_refused(cell: str) -> None:
 def test_tables_have_one_size_and_range() -> None:
     with pytest.raises(ValueError, match="rows of one length"):
         blend_tables([["(1, 2, 3)"], []], [["1"]], [["(1, 2, 3)"]])
+    for empty in ([], [[]]):
+        with pytest.raises(ValueError, match="rows of one length above 0"):
+            blend_tables(empty, empty, empty)
     with pytest.raises(ValueError, match="alpha: expected shape"):
         blend_tables([["(1, 2, 3)"]], [["1", "1"]], [["(1, 2, 3)"]])
     with pytest.raises(ValueError, match=r"cell: expected values in \[0, 1\], got 1.5"):
