@@ -106,7 +106,7 @@ def lay(view: View, choice: Choice) -> None:
 
 @take_choice
 def download(request: gr.Request, view: View | None, file: str, choice: Choice) -> Iterator[str]:
-    """Write a file at the photograph's size: "cutout", "png", "jpeg", "alpha", "alpha16", "trimap" or "zip"."""
+    """Write a file at the photograph's size: "cutout", "webp", "png", "jpeg", "alpha", "alpha16", "trimap" or "zip"."""
     language = read_language(request)
     if view is None:
         raise fault("no_cut_out", language)
