@@ -1,13 +1,10 @@
-"""Training pictures: what is known exactly stays exact; people stand as photographs show them; trimaps err as networks do."""
-
-import math
-from types import SimpleNamespace
+"""Training pictures: what is known exactly stays exact; trimaps err as networks do."""
 
 import numpy as np
 import pytest
 import torch
 
-from shm.training import synthesis
+from shm.training import figures, synthesis
 
 SIDE = 96
 
@@ -51,49 +48,11 @@ def test_the_lens_softens_picture_and_alpha_alike(monkeypatch):
     layer = torch.full((4, 64, 64), 255, dtype=torch.uint8)
     layer[3, :, 32:] = 0
     monkeypatch.setattr(synthesis, "draw_background", lambda rng, pictures, side: torch.zeros(1, 3, side, side))
-    monkeypatch.setattr(synthesis, "shift_color", lambda rng, image, strength: image)
+    for room in (synthesis, figures):
+        monkeypatch.setattr(room, "shift_color", lambda rng, image, strength: image)
     for seed in range(4):
         image, alpha, _, _ = synthesis.draw_composite(np.random.default_rng(seed), [layer], [], SIDE)
         torch.testing.assert_close(image, alpha.expand_as(image), atol=1e-3, rtol=0)
-
-
-@pytest.mark.parametrize("side_cut", ["none", "bottom", "left", "left and right"])
-def test_nobody_ends_in_mid_air(side_cut):
-    layer = torch.full((4, 120, 90), 255, dtype=torch.uint8)
-    layer[3] = 0
-    layer[3, 20 : 120 if side_cut == "bottom" else 100, 0 if "left" in side_cut else 20 : 90 if "right" in side_cut else 70] = 255
-    turned = 0.5 * (math.cos(0.12) + math.sin(0.12))  # how far the corners of a square reach when it is turned that much
-    for seed in range(30):
-        rng = np.random.default_rng(seed)
-        (x, y), scale = synthesis.place_person(rng, layer, SIDE)
-        reach = turned * SIDE / scale
-        assert side_cut != "bottom" or y + reach <= 120
-        assert "left" not in side_cut or x - reach >= 0
-        assert "right" not in side_cut or x + reach <= 90
-        assert synthesis.sample_affine(rng, layer, (x, y), scale, SIDE)[:, 3].mean() > 0.005
-
-
-STILL = SimpleNamespace(normal=lambda *_: 0.0, choice=lambda values: 1.0)
-"""A generator that turns nothing and mirrors nothing."""
-
-
-def test_sampling_a_layer_as_it_is_only_cuts_it_out(layers):
-    layer = layers[0]
-    square = synthesis.sample_affine(STILL, layer, (45, 70), 1.0, 32)
-    torch.testing.assert_close(square, synthesis.premultiply(layer[:, 54:86, 29:61]))
-
-
-@pytest.mark.parametrize("scale", [0.4, 1.0, 2.5])
-def test_sampling_brings_the_center_to_the_middle_at_its_scale(scale):
-    layer = torch.zeros(4, 120, 90, dtype=torch.uint8)
-    layer[:, 60:80, 40:60] = 255
-    for seed in range(4):
-        alpha = synthesis.sample_affine(np.random.default_rng(seed), layer, (50.0, 70.0), scale, 64)[0, 3]
-        middle = [(alpha.sum(dim=1 - axis) * (torch.arange(64) + 0.5)).sum() / alpha.sum() for axis in (0, 1)]
-        assert middle == pytest.approx([32, 32], abs=0.1)
-        assert alpha.sum().item() == pytest.approx((20 * scale) ** 2, rel=0.03)
-    outside = synthesis.sample_affine(STILL, layer, (0.0, 0.0), scale, 64)
-    assert (outside[..., :30, :] == 0).all() and (outside[..., :30] == 0).all()
 
 
 def test_degraded_trimaps_are_trimaps():
@@ -115,17 +74,6 @@ def test_degraded_trimaps_are_unsure_where_hair_is_and_sure_elsewhere():
     mean = torch.cat([synthesis.degrade_trimap(rng, alpha) for _ in range(40)]).mean(dim=(0, 2))
     assert 0.6 < mean[2, 120:136].mean() < 0.97 and mean[1, 120:136].mean() > 0.03
     assert mean[1, :16].mean() > 0.8 and mean[0, -16:].mean() > 0.8
-
-
-def test_a_square_that_misses_the_person_still_shows_the_layer():
-    class Far(np.random.Generator):
-        def normal(self, *_):
-            return 9.0
-
-    layer = torch.full((4, 64, 30), 255, dtype=torch.uint8)
-    layer[..., :1], layer[..., 29:] = 0, 0  # cut above and below, so enlarged
-    rng = Far(np.random.PCG64(0))
-    assert synthesis.sample_affine(rng, layer, *synthesis.place_person(rng, layer, 64), 64).shape == (1, 4, 64, 64)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 53), (1, 200)])

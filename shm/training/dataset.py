@@ -26,7 +26,8 @@ from shm.segmentation import PRESETS, Segmenter
 from shm.training.accessories import add_glasses, add_veil, cut_gap, cut_lace
 from shm.training.grooming import add_beard, add_braid, add_collar, add_fringe
 from shm.training.hair import Outline, add_hair, find_outline
-from shm.training.synthesis import cut_layer, degrade_trimap, draw_composite, record, shift_color, soften
+from shm.training.figures import draw_crowd, draw_few, shift_color
+from shm.training.synthesis import cut_layer, degrade_trimap, draw_composite, record, soften
 from shm.trimap import soft_trimap, trimap_from_alpha
 
 LAYER_SIDE = 640
@@ -48,6 +49,9 @@ SEEN_FRACTION = PRESETS["embedded"].side / MattingConfig().side
 
 CUTOUT_FRACTION = 0.7
 """How often a person in a composite is a cut-out, else a made layer."""
+
+CROWDED = 0.6
+"""How often a composite shows a segmenter a crowd."""
 
 SEGMENTED = 0.85
 """How often the head's soft trimap is a segmenter's."""
@@ -209,7 +213,8 @@ def draw_segmenter_batch(rng: np.random.Generator, data: TrainingSet, *, batch: 
         if data.photographs and (index % 2 == 0 or not layers):
             samples.append(draw_labelled(rng, data, side))
         else:
-            image, alpha, _, _ = draw_composite(rng, layers, data.backgrounds, side)
+            draw_people = draw_crowd if rng.random() < CROWDED else draw_few
+            image, alpha, _, _ = draw_composite(rng, layers, data.backgrounds, side, draw_people=draw_people)
             samples.append((image, target_from_alpha(alpha, EDGE_RADIUS)))
     images, targets = zip(*samples)
     # now and then other colors than the world has: a person is known by shape, not by the color of a shirt

@@ -1,13 +1,14 @@
 """Training pictures whose alpha is known exactly: layers of people, procedural hair, composites, one camera over all.
 
-A layer is a straight RGBA picture of people, (4, H, W) uint8. The lens softens picture and alpha alike; noise and JPEG touch the
-picture alone. Everything is drawn from the generator that is passed in, so that a seed repeats it.
+The lens softens picture and alpha alike; noise and JPEG touch the picture alone. Everything is drawn from the generator that is
+passed in, so that a seed repeats it.
 """
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from shm.compositing import composite
 from shm.filters import box_mean, erode, gaussian_blur, resize
+from shm.training.figures import draw_few, shift_color
 from shm.training.hair import draw_strands, draw_style, gather_locks, grow_strands
 from shm.trimap import trimap_from_alpha
 
@@ -37,46 +39,6 @@ def cut_layer(rng: np.random.Generator, image: np.ndarray, certain: np.ndarray) 
     wavy = gaussian_blur(inner, rng.uniform(1.0, 4.0)) > 0.5  # rounds the corners that labels have
     alpha = gaussian_blur((wavy * inner).float(), softness) * person
     return np.concatenate([image, (alpha[0, 0, ..., None].numpy() * 255).round().astype(np.uint8)], axis=2)
-
-
-def sample_affine(
-    rng: np.random.Generator, layer: torch.Tensor, center: tuple[float, float], scale: float, side: int
-) -> torch.Tensor:
-    """Sample a square of a layer, turned, mirrored and scaled about a point of it.
-
-    Args:
-        rng: source of chance.
-        layer: (4, H, W) uint8 straight RGBA.
-        center: x, y of the layer's point that comes to the middle, in pixels.
-        scale: pixels of the result per pixel of the layer.
-        side: of the result, in pixels.
-
-    Returns:
-        (1, 4, side, side) float32, premultiplied RGBA in [0, 1]; transparent outside the layer.
-    """
-    reach = math.ceil(0.8 * side / scale)  # half the diagonal of the square, and some
-    top, left = (max(0, int(middle) - reach) for middle in center[::-1])
-    layer = layer[:, top : int(center[1]) + reach, left : int(center[0]) + reach]
-    center = center[0] - left, center[1] - top
-    premultiplied = premultiply(layer)
-    if scale < 1:  # average first, so that strands fade instead of breaking up
-        premultiplied = resize(premultiplied, tuple(max(1, round(length * scale)) for length in layer.shape[-2:]))
-        scale, center = 1.0, (center[0] * scale, center[1] * scale)
-    angle, mirror = rng.normal(0, 0.12), rng.choice([-1.0, 1.0])
-    height, width = premultiplied.shape[-2:]
-    cos, sin = math.cos(angle) * side / scale, math.sin(angle) * side / scale
-    theta = torch.tensor(
-        [[mirror * cos / width, -sin / width, 2 * center[0] / width - 1],
-         [mirror * sin / height, cos / height, 2 * center[1] / height - 1]]
-    )  # fmt: skip
-    grid = functional.affine_grid(theta[None].float(), [1, 4, side, side], align_corners=False)
-    return functional.grid_sample(premultiplied, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-
-
-def premultiply(layer: torch.Tensor) -> torch.Tensor:
-    """Return a straight uint8 RGBA layer (4, H, W) as premultiplied float32 (1, 4, H, W) in [0, 1]."""
-    layer = layer[None].float() / 255
-    return torch.cat([layer[:, :3] * layer[:, 3:], layer[:, 3:]], dim=1)
 
 
 def draw_background(rng: np.random.Generator, pictures: list[torch.Tensor], side: int) -> torch.Tensor:
@@ -151,13 +113,6 @@ def defocus(image: torch.Tensor, factor: float) -> torch.Tensor:
     return resize(gaussian_blur(resize(image, small), 1.0), image.shape[-2:])
 
 
-def shift_color(rng: np.random.Generator, image: torch.Tensor, strength: float) -> torch.Tensor:
-    """Change exposure, contrast, gamma and white balance of (1, 3, H, W) in [0, 1]."""
-    gain = torch.from_numpy(np.exp(rng.normal(0, strength, (1, 1, 1, 1)) + rng.normal(0, strength / 3, (1, 3, 1, 1)))).float()
-    gamma = float(np.exp(rng.normal(0, strength)))
-    return (image.clamp(1e-4, 1) ** gamma * gain).clamp(0, 1)
-
-
 def soften(rng: np.random.Generator, planes: torch.Tensor) -> torch.Tensor:
     """Blur (1, C, side, side) a little, or take it through a lower resolution, or neither: what a lens does to picture and alpha."""
     side = planes.shape[-1]
@@ -191,20 +146,13 @@ def record(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
     return image
 
 
-def blur_layer(rng: np.random.Generator, layer: torch.Tensor) -> torch.Tensor:
-    """Defocus a premultiplied layer (1, 4, H, W), or smear it by motion; rarely."""
-    if rng.random() < 0.15:
-        return gaussian_blur(layer, rng.uniform(0.5, 2.5))
-    if rng.random() < 0.06:
-        radius = int(rng.uniform(2, 7))
-        turned = layer.transpose(2, 3) if rng.random() < 0.3 else layer
-        smeared = functional.avg_pool2d(turned, (1, 2 * radius + 1), 1, (0, radius), count_include_pad=False)
-        return smeared.transpose(2, 3) if turned is not layer else smeared
-    return layer
-
-
 def draw_composite(
-    rng: np.random.Generator, layers: list[torch.Tensor], pictures: list[torch.Tensor], side: int
+    rng: np.random.Generator,
+    layers: list[torch.Tensor],
+    pictures: list[torch.Tensor],
+    side: int,
+    *,
+    draw_people: Callable[[np.random.Generator, list[torch.Tensor], int], torch.Tensor] = draw_few,
 ) -> tuple[torch.Tensor, ...]:
     """Draw people over a background, as photographs show them, by one camera.
 
@@ -213,18 +161,13 @@ def draw_composite(
         layers: (4, H, W) uint8 straight RGBA people.
         pictures: (3, H, W) uint8 photographs without people.
         side: of the result, in pixels.
+        draw_people: `draw_few` or `draw_crowd`.
 
     Returns:
         image (1, 3, side, side), alpha (1, 1, side, side), foreground (spread from nearby where alpha is 0) and background
         (1, 3, side, side), all float32 in [0, 1].
     """
-    people = torch.zeros(1, 4, side, side)
-    for _ in range(1 if rng.random() < 0.85 else 2):
-        layer = layers[rng.integers(len(layers))]
-        center, scale = place_person(rng, layer, side)
-        placed = blur_layer(rng, sample_affine(rng, layer, center, scale, side))
-        placed[:, :3] = shift_color(rng, placed[:, :3] / placed[:, 3:].clamp(min=1e-3), 0.2) * placed[:, 3:]
-        people = placed + (1 - placed[:, 3:]) * people
+    people = draw_people(rng, layers, side)
     alpha = people[:, 3:].clamp(0, 1)
     foreground, known = (people[:, :3] / alpha.clamp(min=1e-3)).clamp(0, 1), (alpha > 0.01).float()
     foreground = spread_colors(foreground * known, known)
@@ -254,35 +197,6 @@ def spread_colors(weighted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     gain = (4 * halves[:, -1:]).clamp(max=1) / halves[:, -1:].clamp(min=1e-6)  # one known pixel of four is enough
     coarse = spread_colors(halves[:, :-1] * gain, halves[:, -1:] * gain)
     return weighted + (1 - weight) * resize(coarse, weight.shape[-2:])
-
-
-REACH = 0.57
-"""How far from its middle a square of side 1 reaches to either side when it is turned a little, as `sample_affine` does."""
-
-
-def place_person(rng: np.random.Generator, layer: torch.Tensor, side: int) -> tuple[tuple[float, float], float]:
-    """Return the center x, y and the scale at which a square shows a layer's person as photographs do.
-
-    A person whom the layer's own frame cuts is cut by the square's frame on the same side, so that nobody ends in mid-air; a
-    person cut on both sides is enlarged until the square cuts them too.
-    """
-    height, width = layer.shape[-2:]
-    solid = layer[3] > 127
-    rows, columns = (torch.nonzero(solid.any(dim=dim)).flatten() for dim in (1, 0))
-    if not len(rows):
-        return (width / 2, height / 2), side / max(height, width)
-    low, high = (float(rows[0]), float(columns[0])), (float(rows[-1]) + 1, float(columns[-1]) + 1)
-    extent = [end - start for start, end in zip(low, high)]
-    cut = [(start < 0.02 * length, end > 0.98 * length) for start, end, length in zip(low, high, (height, width))]
-    scale = side / max(extent) * float(np.exp(rng.uniform(math.log(0.3), math.log(1.5))))
-    scale = max([scale] + [2 * REACH * side / length for length, ends in zip(extent, cut) if all(ends)])
-    half, center = REACH * side / scale, []
-    for start, end, ends in zip(low, high, cut):
-        middle = (start + end) / 2 + rng.normal(0, 0.25) * (end - start)
-        middle = min(max(middle, start - half), end + half)  # the square may miss the person, not the layer
-        middle = max(middle, start + half) if ends[0] else middle
-        center.append(min(middle, end - half) if ends[1] else middle)
-    return (center[1], center[0]), scale
 
 
 def degrade_trimap(rng: np.random.Generator, alpha: torch.Tensor) -> torch.Tensor:
