@@ -18,7 +18,7 @@ from shm.filters import resize
 from shm.matte import CheckpointError, ImageError
 from shm.matting import MattingConfig, MattingHead
 from shm.segmentation import PRESETS, Segmenter, open_network, streamline
-from shm.training import compression, dataset, losses, mining, networks, presence, train
+from shm.training import compression, dataset, losses, mining, networks, presence, synthesis, train, views
 from shm.trimap_network import Presence, TrimapNetwork, TrimapNetworkConfig, TrimapOutput
 
 SIDE = 96
@@ -78,7 +78,7 @@ def data(data_folder):
 def arguments(stage, folder, out, *options):
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
-    fixed = ["--batch", "3", "--side", str(SIDE), "--made-layers", "2", "--device", "cpu", "--precision", "float32"]
+    fixed = ["--batch", "3", "--side", str(SIDE), "--made-layers", "2", "--views", "6", "--device", "cpu", "--precision", "float32"]
     return parser.parse_args([stage, str(folder), "-o", str(out), "--warmup", "1", *fixed, *options])
 
 
@@ -99,16 +99,36 @@ def test_the_head_learns_from_the_trimaps_of_a_segmenter(data):
         train.TrainingConfig("segmenter", "", init="models/segmenter", segmenter="embedded")
 
 
-@pytest.mark.parametrize("draw", [dataset.draw_head_batch, dataset.draw_segmenter_batch])
-def test_a_seed_repeats_a_batch_and_another_does_not(data, draw):
-    first, again, other = (draw(np.random.default_rng(seed), data, batch=3, side=SIDE) for seed in (5, 5, 6))
+def test_a_seed_repeats_a_batch_and_another_does_not(data):
+    first, again, other = (
+        dataset.draw_head_batch(np.random.default_rng(seed), data, batch=3, side=SIDE) for seed in (5, 5, 6)
+    )
     for name, tensor in first.items():
-        assert torch.equal(tensor, again[name])
-        if name == "target":
-            assert tensor.shape == (3, SIDE, SIDE) and set(tensor.unique().tolist()) <= {-1, 0, 1, 2}
-        else:
-            assert tensor.shape[0] == 3 and 0 <= tensor.min() and tensor.max() <= 1
+        assert torch.equal(tensor, again[name]) and tensor.shape[0] == 3 and 0 <= tensor.min() and tensor.max() <= 1
     assert not torch.equal(first["image"], other["image"])
+
+
+def test_the_segmenter_is_shown_photographs_composites_and_other_colors(data):
+    drawn = [dataset.draw_segmenter_picture(np.random.default_rng(seed), data, SIDE) for seed in range(40)]
+    for image, target in drawn:
+        assert image.shape == (1, 3, SIDE, SIDE) and target.shape == (1, SIDE, SIDE)
+        assert 0 <= image.min() and image.max() <= 1 and set(target.unique().tolist()) <= {-1, 0, 1, 2}
+    doubted = [(target == -1).any().item() for _, target in drawn]  # composites know everything
+    assert 10 < sum(doubted) < 30
+    gray = [torch.allclose(image[:, 0], image[:, 1], atol=0.02) for image, _ in drawn]
+    assert 0 < sum(gray) < 10
+
+
+def test_views_are_what_the_network_sees(data, segmenter_folder):
+    network = networks.open_segmenter(str(segmenter_folder))
+    settings = {"count": 45, "side": SIDE, "seed": 3, "device": torch.device("cpu"), "precision": torch.float32}
+    seen = views.view_set(network, data, **settings)
+    image, target = dataset.draw_segmenter_picture(np.random.default_rng((3, 41)), data, SIDE)
+    with torch.no_grad():
+        torch.testing.assert_close(seen.deep[41:42].float(), network.see(2 * image - 1), rtol=2e-3, atol=2e-3)
+    assert torch.equal(seen.target[41].long(), target[0, ::2, ::2])
+    held, taught = (seen.draw_batch(np.random.default_rng(0), batch=200, held=held)["deep"].unique(dim=0) for held in (True, False))
+    assert len(held) == 2 and len(taught) == 43
 
 
 def test_a_labelled_photograph_and_its_target_stay_together(data):
@@ -155,19 +175,10 @@ def test_gradient_and_laplacian_losses_see_slopes_and_not_offsets():
 
 def test_pixels_that_nobody_knows_count_nothing():
     logits, target = torch.randn(1, 3, 4, 4), torch.zeros(1, 8, 8, dtype=torch.int64)
-    target[:, :, 4:6], target[:, :, 6:] = -1, dataset.OUTSIDE
+    target[:, :, 4:] = -1
     changed = logits.clone()
     changed[..., 3] += 100.0  # seen by ignored pixels alone: enlarging blends only the neighboring column
     assert losses.trimap_loss(logits, target).item() == pytest.approx(losses.trimap_loss(changed, target).item())
-
-
-def test_presence_is_taught_by_who_is_there_and_by_nobody_at_all():
-    target = torch.zeros(5, 10, 10, dtype=torch.int64)
-    target[0, :5], target[1, 0, 0], target[2, 0], target[3, 0] = 1, 1, 2, -1  # somebody, a trace of one, an edge, a doubt; nobody
-    target[4, 5:] = dataset.OUTSIDE
-    logits = torch.tensor([1.0, 5.0, -5.0, -6.0, 2.0]).view(5, 1, 1, 1)
-    expected = (torch.nn.functional.softplus(torch.tensor(-1.0)) + torch.nn.functional.softplus(torch.tensor(2.0))) / 2
-    assert losses.presence_loss(logits, target, least_fraction=0.02).item() == pytest.approx(expected.item())
 
 
 def test_a_convolution_of_low_rank_is_found_again():
@@ -427,21 +438,15 @@ def test_the_average_follows_the_weights_and_statistics(make_trainer):
             torch.testing.assert_close(mean, 0.1 * before[name] + 0.9 * value)  # min(0.998, 1 / 10) of the first step
 
 
-def test_the_segmenter_keeps_its_backbone(make_trainer, segmenter_folder):
-    trainer = make_trainer("segmenter", init=str(segmenter_folder))
+def test_the_segmenter_keeps_what_is_not_its_branches(make_trainer, segmenter_folder):
+    trainer = make_trainer("segmenter", init=str(segmenter_folder), views=4)
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
-    trainer.train_step()
-    after = trainer.network.state_dict()
-    kept = [name for name in after if name.startswith("mobilenet_v2.")]
-    assert kept and all(torch.equal(before[name], after[name]) for name in kept)
-    changed = {name for name in after if not torch.equal(before[name], after[name])}
-    # in the warm-up
-    assert all(name.startswith(networks.NEW_PARTS) for name in changed)
-    assert all(any(name.startswith(part) for name in changed) for part in networks.NEW_PARTS)
-    trainer.train_step()
-    for learning in ("reduce.weight", "semantic.eighth.convolution.weight"):
-        assert not torch.equal(before[learning], after[learning])
-    assert all(torch.equal(before[name], after[name]) for name in kept)
+    for learning in (("classifier.",), ("classifier.", "semantic.")):  # in the warm-up, and then
+        trainer.train_step()
+        after = trainer.network.state_dict()
+        changed = {name for name in after if not torch.equal(before[name], after[name])}
+        assert all(name.startswith(learning) for name in changed)
+        assert all(any(name.startswith(part) for name in changed) for part in learning)
 
 
 def test_end_to_end_alpha_teaches_the_segmenter(make_trainer, segmenter_folder, head_folder, monkeypatch):
@@ -453,7 +458,7 @@ def test_end_to_end_alpha_teaches_the_segmenter(make_trainer, segmenter_folder, 
         seen.append(trainer.train_step())
         taught |= {name for name, weight in trainer.network.named_parameters() if weight.grad is not None and weight.grad.any()}
     assert np.mean(seen[-8:]) < 0.9 * np.mean(seen[:8])
-    for part in ("segmenter.semantic.", "segmenter.classifier.", "segmenter.presence.judges.", "head.semantic.", "head.alpha."):
+    for part in ("segmenter.reduce.", "segmenter.semantic.", "segmenter.classifier.", "head.semantic.", "head.alpha."):
         assert any(name.startswith(part) for name in taught), part
 
 
@@ -524,7 +529,7 @@ def test_tones_change_colors_and_nothing_else():
     image = torch.stack([y, (x + y) / 2, x]).to(torch.uint8)
     shades, seen = y[:, 0], {"gray": 0, "brown": 0, "blue": 0, "color": 0}
     for seed in range(200):
-        toned = presence.shift_tone(np.random.default_rng(seed), image)
+        toned = synthesis.shift_tone(np.random.default_rng(seed), image)
         assert toned.shape == image.shape and toned.dtype == torch.uint8
         red, green, blue = toned.float()
         assert torch.corrcoef(torch.stack([red.mean(dim=1), shades]))[0, 1] > 0.6  # what is light stays light
@@ -609,5 +614,5 @@ def test_hard_backgrounds_come_oftener_and_as_photographs(data):
 
 
 def test_mining_changes_what_the_segmenter_learns(make_trainer, segmenter_folder):
-    plain, mined = (make_trainer("segmenter", init=str(segmenter_folder), hardest=count) for count in (0, 2))
-    assert len(mined.data.backgrounds) == len(plain.data.backgrounds) + 2 * (mining.TIMES - 1)
+    plain, mined = (make_trainer("segmenter", init=str(segmenter_folder), hardest=count, views=8) for count in (0, 2))
+    assert not torch.equal(plain.data.deep, mined.data.deep)

@@ -19,15 +19,15 @@ import torch
 from PIL import Image, ImageOps
 
 from shm.filters import resize
-from shm.matte import ImageError
+from shm.matte import ImageError, to_depth
 from shm.matting import MattingConfig
 from shm.pipeline import find_precision
 from shm.segmentation import PRESETS, Segmenter
 from shm.training.accessories import add_glasses, add_veil, cut_gap, cut_lace
+from shm.training.figures import draw_crowd, draw_few, shift_color
 from shm.training.grooming import add_beard, add_braid, add_collar, add_fringe
 from shm.training.hair import Outline, add_hair, find_outline
-from shm.training.figures import draw_crowd, draw_few, shift_color
-from shm.training.synthesis import cut_layer, degrade_trimap, draw_composite, record, soften
+from shm.training.synthesis import cut_layer, degrade_trimap, draw_composite, record, shift_tone, soften
 from shm.trimap import soft_trimap, trimap_from_alpha
 
 LAYER_SIDE = 640
@@ -55,10 +55,6 @@ CROWDED = 0.6
 
 SEGMENTED = 0.85
 """How often the head's soft trimap is a segmenter's."""
-
-
-OUTSIDE = -2
-"""The segmenter's target where a square shows nothing of the photograph; unlike what nobody knows, no person can be there."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +167,7 @@ def draw_labelled(
         radius: how far from an edge unknown reaches, in pixels.
 
     Returns:
-        image (1, 3, side, side) float32 in [0, 1]; target (1, side, side) int64, as `target_from_alpha` says, or `OUTSIDE`.
+        image (1, 3, side, side) float32 in [0, 1]; target (1, side, side) int64, as `target_from_alpha` says.
     """
     image, label = data.photographs[rng.integers(len(data.photographs))]
     height, width = image.shape[-2:]
@@ -186,7 +182,7 @@ def draw_labelled(
         part = tensor[None, :, top : top + rows, left : left + columns].float() / 255
         return resize(part.flip(-1) if mirrored else part, size)
 
-    canvas, target = torch.full((1, 3, side, side), 0.5), torch.full((1, side, side), OUTSIDE)
+    canvas, target = torch.full((1, 3, side, side), 0.5), torch.full((1, side, side), -1)
     y, x = rng.integers(0, side - size[0] + 1), rng.integers(0, side - size[1] + 1)
     place = np.s_[..., y : y + size[0], x : x + size[1]]
     canvas[place] = shift_color(rng, crop(image), 0.15)
@@ -201,25 +197,26 @@ def draw_layers(rng: np.random.Generator, data: TrainingSet) -> list[torch.Tenso
     return wanted or data.layers or data.cutouts
 
 
-def draw_segmenter_batch(rng: np.random.Generator, data: TrainingSet, *, batch: int, side: int) -> dict[str, torch.Tensor]:
-    """Draw a batch for the segmenter, labelled photographs and composites in turn.
+def draw_segmenter_picture(rng: np.random.Generator, data: TrainingSet, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw a picture for the segmenter: a labelled photograph or, as often, a composite.
 
     Returns:
-        image (B, 3, side, side) float32 in [0, 1]; target (B, side, side) int64, as `target_from_alpha` says.
+        image (1, 3, side, side) float32 in [0, 1]; target (1, side, side) int64, as `target_from_alpha` says.
     """
-    samples = []
-    for index in range(batch):
-        layers = draw_layers(rng, data)
-        if data.photographs and (index % 2 == 0 or not layers):
-            samples.append(draw_labelled(rng, data, side))
-        else:
-            draw_people = draw_crowd if rng.random() < CROWDED else draw_few
-            image, alpha, _, _ = draw_composite(rng, layers, data.backgrounds, side, draw_people=draw_people)
-            samples.append((image, target_from_alpha(alpha, EDGE_RADIUS)))
-    images, targets = zip(*samples)
-    # now and then other colors than the world has: a person is known by shape, not by the color of a shirt
-    images = [image[:, rng.permutation(3)] if rng.random() < 0.2 else image for image in images]
-    return {"image": torch.cat(images), "target": torch.cat(targets)}
+    layers = draw_layers(rng, data)
+    if data.photographs and (rng.random() < 0.5 or not layers):
+        image, target = draw_labelled(rng, data, side)
+    else:
+        draw_people = draw_crowd if rng.random() < CROWDED else draw_few
+        image, alpha, _, _ = draw_composite(rng, layers, data.backgrounds, side, draw_people=draw_people)
+        target = target_from_alpha(alpha, EDGE_RADIUS)
+    # now and then other colors than the world has, or none: a person is known by shape, not by the color of a shirt
+    kind = rng.random()
+    if kind < 0.12:
+        image = image[:, rng.permutation(3)]
+    elif kind < 0.3:
+        image = shift_tone(rng, to_depth(image[0], torch.uint8))[None].float() / 255
+    return image, target
 
 
 def target_from_alpha(alpha: torch.Tensor, radius: int, known: torch.Tensor | None = None) -> torch.Tensor:

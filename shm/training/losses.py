@@ -79,7 +79,7 @@ def matting_loss(
 
 
 def trimap_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of the three classes (the paper's L_t); pixels of a target below 0 count nothing.
+    """Cross entropy of the three classes (the paper's L_t); pixels of target -1 count nothing.
 
     Args:
         logits: (B, 3, h, w), at the network's own size.
@@ -87,18 +87,4 @@ def trimap_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """
     logits = functional.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
     weights = logits.new_tensor([1.0, 1.0, 1.5])  # what is missing from unknown is lost to the head
-    return functional.cross_entropy(logits, target.clamp(min=-1), weight=weights, ignore_index=-1)
-
-
-def presence_loss(presence: torch.Tensor, target: torch.Tensor, *, least_fraction: float = 0.005) -> torch.Tensor:
-    """Cross entropy of somebody being there; a picture counts nothing whose person fills less than `least_fraction`, or is in doubt.
-
-    Args:
-        presence: (B, 1, 1, 1), logits.
-        target: (B, H, W) int64: 0 background, 1 person, 2 unknown, -1 nobody knows, -2 outside the photograph.
-        least_fraction: share of the pixels, in [0, 1].
-    """
-    there = (target == 1).float().mean(dim=(1, 2)) >= least_fraction
-    counted = there | ~((target > 0) | (target == -1)).any(dim=2).any(dim=1)
-    entropy = functional.binary_cross_entropy_with_logits(presence.flatten().float(), there.float(), reduction="none")
-    return masked_mean(entropy.view_as(presence), counted.float().view_as(presence))
+    return functional.cross_entropy(logits, target, weight=weights, ignore_index=-1)

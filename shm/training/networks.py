@@ -18,8 +18,8 @@ from shm.training.dataset import SEEN_FRACTION
 BRANCHES = ("reduce", "semantic", "classifier", "presence")
 """Parts of the segmenter that learn: all but its backbone."""
 
-NEW_PARTS = ("classifier", "presence")
-"""Those of them that may begin untrained: during the warm-up they learn alone."""
+NEW_PART = "classifier"
+"""That of them which may begin untrained: during the warm-up it learns alone."""
 
 
 class EndToEnd(nn.Module):
@@ -44,15 +44,15 @@ class EndToEnd(nn.Module):
             count: how many of the first pictures go on to the head.
 
         Returns:
-            the segmenter's logits (B, 3, h, w) and presence (B, 1, 1, 1), and of the first pictures the probabilities
-            (count, 3, H, W) and alpha_r (count, 1, H, W).
+            the segmenter's logits (B, 3, h, w), and of the first pictures the probabilities (count, 3, H, W) and alpha_r
+            (count, 1, H, W).
         """
         size = tuple(image.shape[-2:])
         small = resize(image, fit_size(*size, round(SEEN_FRACTION * max(size)), Segmenter.MULTIPLE))
-        said = self.segmenter(small * 2 - 1)
-        logits = said.logits.float()
+        deep = self.segmenter.see(small * 2 - 1)  # the presence has stages of its own
+        logits = self.segmenter.classifier(self.segmenter.semantic(deep)).float()
         probabilities = (PRESETS["embedded"].sharpness * resize(logits[:count], size)).softmax(dim=1)
-        return logits, said.presence, probabilities, self.head(image[:count], probabilities)
+        return logits, probabilities, self.head(image[:count], probabilities)
 
 
 def find_training_precision(name: str, device: torch.device) -> torch.dtype:

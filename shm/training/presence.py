@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from shm.filters import fit_size, resize, to_gray
+from shm.filters import fit_size, resize
 from shm.matte import to_depth
 from shm.segmentation import Segmenter
 from shm.training.dataset import LAYER_SIDE, TrainingSet, certain_person, draw_layers
-from shm.training.synthesis import draw_composite
+from shm.training.synthesis import draw_composite, shift_tone
 from shm.trimap_network import Presence
 
 LEAST, VISIBLE, OPAQUE = 0.005, 0.02, 0.9
@@ -80,28 +80,6 @@ def list_tones(data: TrainingSet, *, seed: int) -> tuple[list[torch.Tensor], tor
     plain += [image[:, *cut_part(rng, image)] if rng.random() < 0.5 else image for image in data.backgrounds]
     pictures = plain + [shift_tone(rng, image) for _ in range(COPIES) for image in plain]
     return pictures, (torch.arange(len(plain)) < people).float().repeat(1 + COPIES), len(plain)
-
-
-def shift_tone(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
-    """Return a photograph (3, H, W) uint8 in black and white (40 of 100), toned (35), dim (12) or faded (13)."""
-    color, kind = image.float() / 255, rng.random()
-    if kind > 0.87:
-        share = rng.uniform(0.3, 0.8)
-        color = rng.uniform(0, 1 - share) + share * color
-    elif kind > 0.75:
-        color = color * rng.uniform(0.2, 0.7)
-    else:
-        gray = to_gray(color[None])[0]
-        gray = gray.clamp(min=1e-3) ** float(np.exp(rng.normal(0, 0.3)))
-        if rng.random() < 0.6:  # harder or softer paper
-            gray = (gray - 0.5) * float(np.exp(rng.normal(0.15, 0.3))) + 0.5 + rng.normal(0, 0.05)
-        tint, kept = torch.ones(3, 1, 1), 0.0
-        if kind > 0.4:
-            tint = torch.from_numpy(np.exp(rng.normal(0, 0.22, 3))).float().sort(descending=bool(rng.random() < 0.7)).values
-            tint = (tint / tint.mean()).view(3, 1, 1)  # brown, oftener than blue
-            kept = rng.uniform(0, 0.4) if rng.random() < 0.5 else 0.0
-        color = (1 - kept) * gray * tint + kept * color
-    return to_depth(color.clamp(0, 1), torch.uint8)
 
 
 def cut_person(rng: np.random.Generator, image: torch.Tensor, person: torch.Tensor) -> list[torch.Tensor]:

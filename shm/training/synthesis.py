@@ -16,7 +16,8 @@ from PIL import Image
 from torch.nn import functional
 
 from shm.compositing import composite
-from shm.filters import box_mean, erode, gaussian_blur, resize
+from shm.filters import box_mean, erode, gaussian_blur, resize, to_gray
+from shm.matte import to_depth
 from shm.training.figures import draw_few, shift_color
 from shm.training.hair import draw_strands, draw_style, gather_locks, grow_strands
 from shm.trimap import trimap_from_alpha
@@ -111,6 +112,28 @@ def defocus(image: torch.Tensor, factor: float) -> torch.Tensor:
     """Blur (B, C, H, W) by about `factor` pixels, at that much smaller a size."""
     small = tuple(max(2, round(length / factor)) for length in image.shape[-2:])
     return resize(gaussian_blur(resize(image, small), 1.0), image.shape[-2:])
+
+
+def shift_tone(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
+    """Return a photograph (3, H, W) uint8 in black and white (40 of 100), toned (35), dim (12) or faded (13)."""
+    color, kind = image.float() / 255, rng.random()
+    if kind > 0.87:
+        share = rng.uniform(0.3, 0.8)
+        color = rng.uniform(0, 1 - share) + share * color
+    elif kind > 0.75:
+        color = color * rng.uniform(0.2, 0.7)
+    else:
+        gray = to_gray(color[None])[0]
+        gray = gray.clamp(min=1e-3) ** float(np.exp(rng.normal(0, 0.3)))
+        if rng.random() < 0.6:  # harder or softer paper
+            gray = (gray - 0.5) * float(np.exp(rng.normal(0.15, 0.3))) + 0.5 + rng.normal(0, 0.05)
+        tint, kept = torch.ones(3, 1, 1), 0.0
+        if kind > 0.4:
+            tint = torch.from_numpy(np.exp(rng.normal(0, 0.22, 3))).float().sort(descending=bool(rng.random() < 0.7)).values
+            tint = (tint / tint.mean()).view(3, 1, 1)  # brown, oftener than blue
+            kept = rng.uniform(0, 0.4) if rng.random() < 0.5 else 0.0
+        color = (1 - kept) * gray * tint + kept * color
+    return to_depth(color.clamp(0, 1), torch.uint8)
 
 
 def soften(rng: np.random.Generator, planes: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,9 @@
 """Training: one program for both networks, on any device, resumable, repeatable under a seed.
 
-Stage "segmenter" fine-tunes the three-class T-Net on labelled photographs and composites; stage "head" trains the matting head,
-in the place of the M-Net, on composites whose alpha is known; stage "joint" then trains the two end to end (Chen et al.,
-Semantic Human Matting, ACM MM 2018, section 4). Stage "presence" teaches a segmenter alone whether anybody is there,
-stage "tones" that this does not depend on a photograph's colors.
+Stage "segmenter" fine-tunes the branches of the three-class T-Net on labelled photographs and composites; stage "head" trains the
+matting head, in the place of the M-Net, on composites whose alpha is known; stage "joint" then trains the two end to end (Chen et al.,
+Semantic Human Matting, ACM MM 2018, section 4). Stage "presence" teaches a segmenter alone whether anybody is there, which the end to
+end stage forgets, and stage "tones" that this does not depend on a photograph's colors.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from shm.matte import CheckpointError
 from shm.matting import fuse
 from shm.pipeline import find_device
 from shm.segmentation import Segmenter
-from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, draw_segmenter_batch, read_set
-from shm.training.losses import matting_loss, presence_loss, trimap_loss
+from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, read_set
+from shm.training.losses import matting_loss, trimap_loss
 from shm.training.mining import repeat_hard
-from shm.training.networks import NEW_PARTS, find_training_precision, open_stage, save_stage
+from shm.training.networks import NEW_PART, find_training_precision, open_stage, save_stage
 from shm.training.presence import list_pictures, list_tones, teach_presence, view_pictures
+from shm.training.views import Views, view_set
 
 PRESENCE_STAGES = ("presence", "tones")
 """Stages that train a segmenter's presence alone."""
@@ -47,13 +48,10 @@ TRIMAP_WEIGHT = 0.5
 """Weight of the trimap's cross entropy beside the loss of alpha, end to end: more than the paper's 0.01, as half of the pictures
 have nothing else to learn from."""
 
-PRESENCE_WEIGHT = 0.1
-"""Weight of the presence's cross entropy beside the trimap's."""
-
 AHEAD = 2
 """Batches that are drawn, each by a thread of its own, while the network learns from an earlier one."""
 
-SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "hardest": 0, "seed": 0}
+SMALLEST = {"steps": 1, "batch": 1, "side": 32, "warmup": 0, "made_layers": 0, "views": 2, "hardest": 0, "seed": 0}
 SMALLEST |= {"learning_rate": 0.0, "ema": 0.0}
 """The smallest value that a field of a configuration may have."""
 
@@ -72,10 +70,11 @@ class TrainingConfig:
         batch: pictures a step.
         side: of the training pictures, in pixels.
         learning_rate: at its highest; it falls to a hundredth along a cosine.
-        warmup: steps until it is reached; in these only the segmenter's classifier and presence learn (Kumar et al.,
-            Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
+        warmup: steps until it is reached; in these only the segmenter's classifier learns (Kumar et al., Fine-Tuning can Distort
+            Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
         ema: decay of the averaged weights, which are the ones that are exported.
         made_layers: layers made from labelled photographs before training starts.
+        views: pictures that the segmenter sees, once each, and learns from over and over.
         hardest: how many of the backgrounds, those that the initial segmenter takes for people most, the segmenter sees oftener.
         seed: of everything that is drawn.
         device, precision: as in `shm.load`, where empty takes the best; not float16 (`find_training_precision`).
@@ -95,6 +94,7 @@ class TrainingConfig:
     warmup: int = 100
     ema: float = 0.998
     made_layers: int = 600
+    views: int = 12000
     hardest: int = 0
     seed: int = 1
     device: str = ""
@@ -121,14 +121,12 @@ class TrainingConfig:
 def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: TrainingConfig) -> torch.Tensor:
     """Return the loss of a stage for a batch."""
     if config.stage == "segmenter":
-        said = network(batch["image"] * 2 - 1)
-        return trimap_loss(said.logits, batch["target"]) + PRESENCE_WEIGHT * presence_loss(said.presence, batch["target"])
+        return trimap_loss(network.classifier(network.semantic(batch["deep"])), batch["target"])
     if config.stage == "head":
         return fused_loss(network(batch["image"], batch["probabilities"]), batch["probabilities"], batch)
     # the composites come first; of the labelled photographs behind them nobody knows alpha
-    logits, presence, probabilities, alpha_r = network(batch["image"], len(batch["alpha"]))
-    semantic = trimap_loss(logits, batch["target"]) + PRESENCE_WEIGHT * presence_loss(presence, batch["target"])
-    return fused_loss(alpha_r, probabilities, batch) + TRIMAP_WEIGHT * semantic
+    logits, probabilities, alpha_r = network(batch["image"], len(batch["alpha"]))
+    return fused_loss(alpha_r, probabilities, batch) + TRIMAP_WEIGHT * trimap_loss(logits, batch["target"])
 
 
 def fused_loss(alpha_r: torch.Tensor, probabilities: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -139,12 +137,12 @@ def fused_loss(alpha_r: torch.Tensor, probabilities: torch.Tensor, batch: dict[s
 
 
 def draw_batch(
-    data: TrainingSet, config: TrainingConfig, step: int, segmenter: Segmenter | None = None
+    data: TrainingSet | Views, config: TrainingConfig, step: int, segmenter: Segmenter | None = None
 ) -> dict[str, torch.Tensor]:
     """Draw the batch of a step, the same whenever it is asked for; `segmenter` serves the head."""
     rng = np.random.default_rng((config.seed, step))
-    if config.stage == "segmenter":
-        return draw_segmenter_batch(rng, data, batch=config.batch, side=config.side)
+    if isinstance(data, Views):
+        return data.draw_batch(rng, batch=config.batch, held=step >= VALIDATION)
     if config.stage == "joint":
         return draw_joint_batch(rng, data, batch=config.batch, side=config.side)
     return draw_head_batch(rng, data, batch=config.batch, side=config.side, segmenter=segmenter)
@@ -184,13 +182,15 @@ class Trainer:
         self.segmenter = Segmenter.from_pretrained(config.segmenter) if shown else None
         network = open_stage(config.stage, config.init, config.segmenter)
         self.network = network.to(device=self.device, memory_format=torch.channels_last)
-        if config.hardest and config.stage == "segmenter":
-            self.data = repeat_hard(data, self.network, config.hardest, device=self.device, precision=self.precision)
+        if config.stage == "segmenter":
+            place = {"device": self.device, "precision": self.precision}
+            data = repeat_hard(data, self.network, config.hardest, **place) if config.hardest else data
+            self.data = view_set(self.network, data, count=config.views, side=config.side, seed=config.seed, **place)
         # end to end the head's batch normalization keeps its statistics
         self.network.train(config.stage == "head")
         self.average = deepcopy(self.network).eval()
         learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
-        waiting = {name for name in learnt if config.stage == "segmenter" and not name.startswith(NEW_PARTS)}
+        waiting = {name for name in learnt if config.stage == "segmenter" and not name.startswith(NEW_PART)}
         self.waiting = [weight for name, weight in learnt.items() if name in waiting]
         self.optimizer = torch.optim.AdamW(learnt.values(), lr=config.learning_rate, weight_decay=1e-4)
         self.step = 0
