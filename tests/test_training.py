@@ -126,7 +126,9 @@ def test_views_are_what_the_network_sees(data, segmenter_folder):
     image, target = dataset.draw_segmenter_picture(np.random.default_rng((3, 41)), data, SIDE)
     with torch.no_grad():
         torch.testing.assert_close(seen.deep[41:42].float(), network.see(2 * image - 1), rtol=2e-3, atol=2e-3)
+        said = network.classifier(network.semantic(network.see(2 * image - 1))).softmax(dim=1)
     assert torch.equal(seen.target[41].long(), target[0, ::2, ::2])
+    assert (seen.said[41:42].float() / 255 - said).abs().max() < 0.003
     held, taught = (seen.draw_batch(np.random.default_rng(0), batch=200, held=held)["deep"].unique(dim=0) for held in (True, False))
     assert len(held) == 2 and len(taught) == 43
 
@@ -179,6 +181,16 @@ def test_pixels_that_nobody_knows_count_nothing():
     changed = logits.clone()
     changed[..., 3] += 100.0  # seen by ignored pixels alone: enlarging blends only the neighboring column
     assert losses.trimap_loss(logits, target).item() == pytest.approx(losses.trimap_loss(changed, target).item())
+
+
+def test_what_nobody_knows_stays_as_it_was_said():
+    logits, target = torch.randn(1, 3, 4, 4, requires_grad=True), torch.zeros(1, 8, 8, dtype=torch.int64)
+    target[:, :, 4:] = -1
+    losses.memory_loss(logits, logits.detach().softmax(dim=1), target).backward()
+    assert logits.grad.abs().max() < 1e-7
+    logits.grad = None
+    losses.memory_loss(logits, torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4), target).backward()
+    assert (logits.grad[:, 0, :, 2:] < 0).all() and (logits.grad[:, 1:, :, 2:] > 0).all() and (logits.grad[..., :2] == 0).all()
 
 
 def test_a_convolution_of_low_rank_is_found_again():

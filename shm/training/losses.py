@@ -88,3 +88,15 @@ def trimap_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     logits = functional.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
     weights = logits.new_tensor([1.0, 1.0, 1.5])  # what is missing from unknown is lost to the head
     return functional.cross_entropy(logits, target, weight=weights, ignore_index=-1)
+
+
+def memory_loss(logits: torch.Tensor, said: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross entropy with what was said before of pixels of which nobody knows the truth; the others add nothing to the mean.
+
+    Args:
+        logits: (B, 3, h, w).
+        said: (B, 3, h, w), probabilities.
+        target: (B, H, W) int64, -1 where nobody knows.
+    """
+    doubted = functional.interpolate((target < 0).float()[:, None], size=logits.shape[-2:])
+    return -(doubted * said * logits.float().log_softmax(dim=1)).sum(dim=1).mean()

@@ -29,11 +29,11 @@ from shm.matting import fuse
 from shm.pipeline import find_device
 from shm.segmentation import Segmenter
 from shm.training.dataset import TrainingSet, draw_head_batch, draw_joint_batch, read_set
-from shm.training.losses import matting_loss, trimap_loss
+from shm.training.losses import matting_loss, memory_loss, trimap_loss
 from shm.training.mining import repeat_hard
 from shm.training.networks import NEW_PART, find_training_precision, open_stage, save_stage
 from shm.training.presence import list_pictures, list_tones, teach_presence, view_pictures
-from shm.training.views import Views, view_set
+from shm.training.views import MEMORY, Views, view_set
 
 PRESENCE_STAGES = ("presence", "tones")
 """Stages that train a segmenter's presence alone."""
@@ -121,7 +121,8 @@ class TrainingConfig:
 def compute_loss(network: nn.Module, batch: dict[str, torch.Tensor], config: TrainingConfig) -> torch.Tensor:
     """Return the loss of a stage for a batch."""
     if config.stage == "segmenter":
-        return trimap_loss(network.classifier(network.semantic(batch["deep"])), batch["target"])
+        logits = network.classifier(network.semantic(batch["deep"]))
+        return trimap_loss(logits, batch["target"]) + MEMORY * memory_loss(logits, batch["said"], batch["target"])
     if config.stage == "head":
         return fused_loss(network(batch["image"], batch["probabilities"]), batch["probabilities"], batch)
     # the composites come first; of the labelled photographs behind them nobody knows alpha

@@ -14,6 +14,9 @@ from shm.trimap_network import TrimapNetwork
 AT_ONCE = 16
 """Pictures that are drawn before the backbone sees them."""
 
+MEMORY = 0.5
+"""Weight of what the segmenter said before, where nobody knows the truth, beside the trimap's cross entropy."""
+
 HELD = 40
 """One of so many views is kept for validation."""
 
@@ -25,16 +28,18 @@ class Views:
     Attributes:
         deep: (N, C, h, w) float16, the deepest features.
         target: (N, H, W) int8, as `shm.training.dataset.target_from_alpha` says, of every second row and column.
+        said: (N, 3, h', w') uint8, the probabilities that the branches give before they learn, times 255.
     """
 
     deep: torch.Tensor
     target: torch.Tensor
+    said: torch.Tensor
 
     def draw_batch(self, rng: np.random.Generator, *, batch: int, held: bool) -> dict[str, torch.Tensor]:
-        """Draw `batch` views, of those that are held back for validation or of the others: deep and target as float32, int64."""
+        """Draw `batch` views, of those that are held back for validation or of the others; target as int64, the rest as float32."""
         numbers = np.arange(len(self.deep))
         drawn = rng.choice(numbers[(numbers % HELD == 0) == held], batch)
-        return {"deep": self.deep[drawn].float(), "target": self.target[drawn].long()}
+        return {"deep": self.deep[drawn].float(), "target": self.target[drawn].long(), "said": self.said[drawn].float() / 255}
 
 
 @torch.no_grad()
@@ -61,13 +66,16 @@ def view_set(
     Returns:
         the views, on the CPU.
     """
-    deep, targets = [], []
+    deep, targets, said = [], [], []
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, count, AT_ONCE):
             numbers = range(start, min(start + AT_ONCE, count))
             drawn = pool.map(lambda number: draw_segmenter_picture(np.random.default_rng((seed, number)), data, side), numbers)
             for image, target in drawn:
                 with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                    deep.append(network.see(2 * image.to(device) - 1).half().cpu())
+                    seen = network.see(2 * image.to(device) - 1)
+                    logits = network.classifier(network.semantic(seen))
+                deep.append(seen.half().cpu())
                 targets.append(target[:, ::2, ::2].to(torch.int8))
-    return Views(torch.cat(deep), torch.cat(targets))
+                said.append((255 * logits.float().softmax(dim=1)).round().to(torch.uint8).cpu())
+    return Views(torch.cat(deep), torch.cat(targets), torch.cat(said))
