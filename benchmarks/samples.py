@@ -13,7 +13,7 @@ import torch
 
 import shm
 from benchmarks.quality import draw_sheet
-from shm.training.dataset import draw_head_batch, draw_segmenter_batch, read_set
+from shm.training.dataset import TrainingSet, draw_head_batch, draw_segmenter_picture, read_set
 
 TRIMAP_COLORS = torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.9, 0.2, 0.2]])
 """Of background, foreground and unknown."""
@@ -22,15 +22,17 @@ TARGET_COLORS = torch.cat([TRIMAP_COLORS, torch.tensor([[0.4, 0.4, 0.5]])])
 """Of background, person, unknown, and, as -1 picks the last, of what nobody knows."""
 
 
-def draw_head_row(sample: dict[str, torch.Tensor]) -> torch.Tensor:
+def draw_head_row(rng: np.random.Generator, data: TrainingSet, side: int) -> torch.Tensor:
     """Return image, alpha and soft trimap of one sample of the head side by side, (1, 3, side, 3 * side)."""
+    sample = draw_head_batch(rng, data, batch=1, side=side)
     trimap = torch.einsum("bkhw,kc->bchw", sample["probabilities"], TRIMAP_COLORS)
     return torch.cat([sample["image"], sample["alpha"].expand(-1, 3, -1, -1), trimap], dim=-1)
 
 
-def draw_segmenter_row(sample: dict[str, torch.Tensor]) -> torch.Tensor:
+def draw_segmenter_row(rng: np.random.Generator, data: TrainingSet, side: int) -> torch.Tensor:
     """Return image and target of one sample of the segmenter side by side, (1, 3, side, 2 * side)."""
-    return torch.cat([sample["image"], TARGET_COLORS[sample["target"]].permute(0, 3, 1, 2)], dim=-1)
+    image, target = draw_segmenter_picture(rng, data, side)
+    return torch.cat([image, TARGET_COLORS[target].permute(0, 3, 1, 2)], dim=-1)
 
 
 def main() -> None:
@@ -48,12 +50,8 @@ def main() -> None:
         if getattr(arguments, name) < 1:
             parser.error(f"--{name}: expected at least 1, got {getattr(arguments, name)}")
     data = read_set(arguments.data, seed=arguments.seed, made_layers=2 * arguments.count)
-    draw_batch, draw_row = {
-        "head": (draw_head_batch, draw_head_row),
-        "segmenter": (draw_segmenter_batch, draw_segmenter_row),
-    }[arguments.stage]
-    batch = draw_batch(np.random.default_rng(arguments.seed), data, batch=arguments.count, side=arguments.side)
-    rows = [draw_row({name: tensor[index : index + 1] for name, tensor in batch.items()}) for index in range(arguments.count)]
+    draw_row, rng = {"head": draw_head_row, "segmenter": draw_segmenter_row}[arguments.stage], np.random.default_rng(arguments.seed)
+    rows = [draw_row(rng, data, arguments.side) for _ in range(arguments.count)]
     shm.write_image(arguments.out, draw_sheet(rows, columns=arguments.columns))
 
 
