@@ -34,7 +34,7 @@ Part = Literal["photo", *(f"sheet on {paper}" for paper in PAPERS)]
 def build_agents(matting: shm.HumanMatting) -> None:
     """Offer the actions around one resident pipeline; nothing of them is on the page.
 
-    Photographs are fetched at once, and then one agent after the other has a turn.
+    Photographs of several agents are fetched side by side; then one agent after the other has a turn.
     """
     turn = threading.Lock()
     for tool in (*make_cutters(matting, turn), make_portraitist(matting, turn)):

@@ -48,9 +48,7 @@ Prints a line per photograph and one of means: SAD, MAD, MSE, Grad, Conn, MAD an
 example: python -m shm evaluate pairs/ --preset segformer-b0 --json
 """
 
-TRAIN = """Train one of the two networks, both end to end, or a segmenter's sense of whether anybody is there.\n
-example: python -m shm train head data/ -o run/"""
-
+TRAIN = "Train a network, both end to end, or a segmenter's presence.\n\nexample: python -m shm train head data/ -o run/"
 EXIT_CODES = "exit codes: 0 all done, 1 something failed (one line on stderr each), 2 wrong usage, 130 interrupted"
 
 CUTOUT_ENDINGS = (".png", ".webp")

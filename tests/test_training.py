@@ -338,6 +338,7 @@ def test_a_label_of_another_size_is_refused(data_folder):
     "options, code, sentence",
     [
         ("segmenter DATA -o OUT", 2, "init: expected the folder"),
+        ("segmenter DATA -o OUT --init nowhere --side 330", 2, "side: expected a multiple of 32 for the segmenter, got 330"),
         ("segmenter DATA -o OUT --init nowhere", 1, "nowhere: expected a folder"),
         ("head nowhere -o OUT", 1, "nowhere: expected people"),
         ("head DATA -o DATA/cutout/0.png", 1, "File exists"),

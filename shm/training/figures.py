@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from shm.filters import gaussian_blur, resize
 
-
 REACH = 0.57
 """How far from its middle a square of side 1 reaches to either side when it is turned a little, as `sample_affine` does."""
 

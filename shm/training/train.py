@@ -68,13 +68,13 @@ class TrainingConfig:
             "joint" the folder of the one that learns with it.
         steps: optimizer steps in all.
         batch: pictures a step.
-        side: of the training pictures, in pixels.
+        side: of the training pictures, in pixels; for a segmenter a multiple of 32.
         learning_rate: at its highest; it falls to a hundredth along a cosine.
         warmup: steps until it is reached; in these only the segmenter's classifier learns (Kumar et al., Fine-Tuning can Distort
             Pretrained Features and Underperform Out-of-Distribution, ICLR 2022).
         ema: decay of the averaged weights, which are the ones that are exported.
         made_layers: layers made from labelled photographs before training starts.
-        views: pictures that the segmenter sees, once each, and learns from over and over.
+        views: pictures that the segmenter sees, once each in a run or its resumption, and learns from over and over.
         hardest: how many of the backgrounds, those that the initial segmenter takes for people most, the segmenter sees oftener.
         seed: of everything that is drawn.
         device, precision: as in `shm.load`, where empty takes the best; not float16 (`find_training_precision`).
@@ -107,14 +107,14 @@ class TrainingConfig:
         if self.segmenter and self.stage in SEGMENTER_STAGES:
             raise ValueError(f"segmenter: expected none for the stage {self.stage}, got {self.segmenter}")
         if self.stage == "joint" and not (self.segmenter and self.init):
-            raise ValueError(
-                "init, segmenter: expected both, a head and a segmenter, for the stage joint, "
-                f"got {self.init!r} and {self.segmenter!r}"
-            )
+            got = f"{self.init!r} and {self.segmenter!r}"
+            raise ValueError(f"init, segmenter: expected both, a head and a segmenter, for the stage joint, got {got}")
         if self.ema >= 1:
             raise ValueError(f"ema: expected less than 1, got {self.ema}")
         if self.stage in SEGMENTER_STAGES and not self.init:
             raise ValueError("init: expected the folder of a TrimapNetwork for the segmenter, got none")
+        if self.stage == "segmenter" and self.side % Segmenter.MULTIPLE:
+            raise ValueError(f"side: expected a multiple of {Segmenter.MULTIPLE} for the segmenter, got {self.side}")
         find_training_precision(self.precision, find_device(self.device or None))
 
 
@@ -298,8 +298,8 @@ def train_presence(config: TrainingConfig, out: Path, data: TrainingSet) -> floa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of the configuration."""
-    what = "what to train; the last two take minutes and resume nothing"
-    parser.add_argument("stage", choices=("segmenter", "head", "joint", "presence", "tones"), help=what)
+    stages, what = ("segmenter", "head", "joint", "presence", "tones"), "what to train; the last two resume nothing"
+    parser.add_argument("stage", choices=stages, help=what)
     parser.add_argument("data", help="folder of the training set, laid out as shm/training/dataset.py says")
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder for weights and checkpoint, which is resumed")
     parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (default: %(default)s)")
